@@ -1,0 +1,1 @@
+"""The web application of Blindrate: studies, participation, researchers, statistics and reports."""

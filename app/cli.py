@@ -70,7 +70,10 @@ def main(arguments: list[str] | None = None) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in TRAINING_MODULES:
             raise
-        message = f"this command needs the training extra ({error.name} is missing); install it with `make worker` or pip install 'blindrate[training]'"
+        message = (
+            f"this command needs the training extra ({error.name} is missing); "
+            "install it with `make training` or pip install 'blindrate[training]'"
+        )
         status = 2
     except Exception as error:
         status = getattr(error, "exit_code", 0)
@@ -79,3 +82,7 @@ def main(arguments: list[str] | None = None) -> Any:
         message = str(error)
     print(f"blindrate: {message}", file=sys.stderr)
     sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Commands of the whole application: serve, migrate, doctor."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import click
+import uvicorn
+
+from app.database.embedded import database_url
+from app.database.migrate import upgrade
+from app.errors import InputError
+from app.settings import get_settings
+
+
+def run_server(host: str, port: int, workers: int) -> None:
+    """Serve until SIGINT or SIGTERM. The embedded database is started here, once, and handed to all server processes.
+
+    Raises InputError when the port is taken.
+    """
+    url = database_url(get_settings())
+    os.environ["BLINDRATE_DATABASE_URL"] = url
+    get_settings().secret()  # made before several processes could want to
+    get_settings.cache_clear()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InputError(
+                f"cannot serve on {host}:{port} ({error.strerror}); choose another port with --port"
+            ) from error
+    uvicorn.run(
+        "app.main:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=True,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+@click.command(epilog="Example: blindrate serve --port 8000 --workers 2")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Server processes.")
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve the web application (run `blindrate migrate` first)."""
+    run_server(host, port, workers)
+
+
+@click.command(epilog="Example: blindrate migrate")
+def migrate() -> None:
+    """Bring the database to the newest schema. Does nothing when it is there already."""
+    upgrade(database_url(get_settings()))
+    click.echo("The database is at the newest schema.")

@@ -1,0 +1,1 @@
+"""The database: base model, engine and sessions, embedded PostgreSQL, migrations."""

@@ -1,0 +1,1 @@
+"""Explanations that students wrote, with their provenance."""

@@ -1,0 +1,1 @@
+"""Taking part: participants, trials, ratings, and the steps from consent to completion code."""

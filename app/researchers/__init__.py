@@ -1,0 +1,1 @@
+"""Researchers: accounts, log-in, sessions, and the record of what they did."""

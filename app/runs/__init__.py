@@ -1,0 +1,1 @@
+"""Runs (trainings of students) and the jobs that make them."""

@@ -1,0 +1,1 @@
+"""Human studies: definition, conditions, stimuli, allocation of trials."""

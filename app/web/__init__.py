@@ -1,0 +1,1 @@
+"""What all pages share: templates, form tokens, headers, errors, health."""

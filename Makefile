@@ -8,7 +8,7 @@ APT = $(if $(filter 0,$(shell id -u)),apt-get,sudo apt-get)
 TORCH := $(if $(shell command -v nvidia-smi),torch,torch==2.13.0)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo worker test lint format clean
+.PHONY: help demo worker install training test lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -18,6 +18,8 @@ demo: $(VENV)/.web ## Serve the demo study (PORT=8000; BLINDRATE_DATA_DIR moves 
 
 worker: $(VENV)/.training ## Work off distillation jobs on the demo's database (installs torch and transformers)
 	@exec $(BIN)/blindrate worker
+
+install: $(VENV)/.web ## Install the web application without starting anything
 
 training: $(VENV)/.training ## Install the training extra without starting anything
 

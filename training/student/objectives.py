@@ -149,3 +149,8 @@ def rows_of(question: Question, rationales: TeacherRationales | None, config: St
 def drawn_counterfactual(question_id: str, count: int, epoch: int, seed: int) -> int:
     """Which of `count` counterfactual rows is used in this epoch; depends on nothing but its arguments."""
     return random.Random(f"{seed}/{epoch}/{question_id}").randrange(count)  # noqa: S311 -- a training draw, not a secret
+
+
+def reading_prompt(question: Question, explanation: str) -> str:
+    """The counterfactual task's input without the question: all a student gets when it is asked where an explanation alone leads."""
+    return f"[counterfactual] Choices: {choices_text(question.choices)}\nRationale: {one_line(explanation)}"

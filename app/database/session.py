@@ -6,9 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import Request
+from psycopg.errors import UndefinedTable
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+import app.database.tables  # noqa: F401 -- foreign keys cross domains: all tables must be known before a session works
 from app.database.embedded import database_url
+from app.errors import InputError
 from app.settings import Settings, get_settings
 
 
@@ -35,5 +39,11 @@ async def command_session(settings: Settings | None = None) -> AsyncIterator[Asy
     try:
         async with make_sessions(engine)() as session, session.begin():
             yield session
+    except ProgrammingError as error:
+        if isinstance(error.orig, UndefinedTable):
+            raise InputError("the database is not at the newest schema; run `blindrate migrate` first") from error
+        raise
+    except OperationalError as error:
+        raise InputError(f"the database does not answer: {error.orig}") from error
     finally:
         await engine.dispose()

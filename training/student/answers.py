@@ -29,9 +29,10 @@ def mentions(text: str, choice: str) -> bool:
 def parse_answer(task: Task, text: str, choices: Sequence[str]) -> int | None:
     """The position of the choice that an output gives, or None where it gives none or more than one.
 
-    Looks behind "answer is" (the last one where an explanation comes first, else the first one), then for a choice that stands right there, the
-    longest if several do ("ice cream" before "ice"), then for a letter such as "(b)", then for the only choice named in that sentence. Case,
-    articles, quotes and full stops do not matter. Of repeated choices the first is returned.
+    Looks behind "answer is" (the last one where an explanation comes first, else the first one), then for a choice
+    that stands right there, the longest if several do ("ice cream" before "ice"), then for a letter such as "(b)",
+    then for the only choice named in that sentence. Case, articles, quotes and full stops do not matter. Of repeated
+    choices the first is returned.
     """
     marks = list(ANSWER_MARK.finditer(text))
     mark = None if not marks else marks[-1] if task in ("factual", "counterfactual") else marks[0]
@@ -57,9 +58,11 @@ def parse_answer(task: Task, text: str, choices: Sequence[str]) -> int | None:
 
 
 def exact_match(task: Task, text: str, answer: str) -> bool:
-    """The reference's own score, for comparison: the whole output (predict), or what follows the last "So the answer is " (factual), must equal the target.
+    """The reference's own score, for comparison: the whole output (predict), or what follows the last "So the answer is
+    " (factual), must equal the target.
 
-    For `standard`, whose score the reference never computed over all rows, the output must begin with the target's answer sentence.
+    For `standard`, whose score the reference never computed over all rows, the output must begin with the target's
+    answer sentence.
     """
     if task == "factual":
         return text.rsplit("So the answer is ", 1)[-1].strip() == f"{answer}."
@@ -69,8 +72,9 @@ def exact_match(task: Task, text: str, answer: str) -> bool:
 
 
 def explanation_of(task: Task, text: str, choices: Sequence[str]) -> str:
-    """The explanation in an output: all of it (explain), what comes before the last "So the answer is" (factual), or what follows the answer (standard).
-    Task tags are removed and white space is made single spaces."""
+    """The explanation in an output: all of it (explain), what comes before the last "So the answer is" (factual), or
+    what follows the answer (standard). Task tags are removed and white space is made single spaces.
+    """
     if task == "explain":
         return one_line(text)
     body = TAG.sub("", text, count=1)

@@ -23,7 +23,11 @@ class MarkComplete(TrainerCallback):
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The complete checkpoint with the most steps, or None."""
-    found = [(int(match[1]), path) for path in folder.glob("checkpoint-*") if (match := NAME.match(path.name)) and (path / MARK).exists()]
+    found = [
+        (int(match[1]), path)
+        for path in folder.glob("checkpoint-*")
+        if (match := NAME.match(path.name)) and (path / MARK).exists()
+    ]
     return max(found)[1] if found else None
 
 

@@ -20,12 +20,15 @@ def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
     return shared
 
 
-def score_choices(student: Student, prompts: Sequence[list[int]], targets: Sequence[Sequence[list[int]]]) -> list[list[float]]:
+def score_choices(
+    student: Student, prompts: Sequence[list[int]], targets: Sequence[Sequence[list[int]]]
+) -> list[list[float]]:
     """Mean log-probability (nats per token) of each question's targets after its prompt.
 
-    prompts: token ids, one per question. targets: for each question one token list per choice. Tokens that all choices of a question share at the
-    start ("The answer is") are not counted: they say nothing about the choice. The prompt, and for decoder-only models also the shared start, runs
-    through the model once per question, not once per choice.
+    prompts: token ids, one per question. targets: for each question one token list per choice. Tokens that all
+    choices of a question share at the start ("The answer is") are not counted: they say nothing about the choice. The
+    prompt, and for decoder-only models also the shared start, runs through the model once per question, not once per
+    choice.
     """
     shared = [common_prefix(choices) for choices in targets]
     owner = torch.tensor([i for i, choices in enumerate(targets) for _ in choices], device=student.model.device)
@@ -51,7 +54,11 @@ def _mean_log_probabilities(logits: torch.Tensor, tokens: Sequence[list[int]]) -
 
 
 def _encoder_decoder(
-    student: Student, prompts: Sequence[list[int]], targets: Sequence[Sequence[list[int]]], shared: Sequence[int], owner: torch.Tensor
+    student: Student,
+    prompts: Sequence[list[int]],
+    targets: Sequence[Sequence[list[int]]],
+    shared: Sequence[int],
+    owner: torch.Tensor,
 ) -> list[float]:
     model, device = student.model, student.model.device
     ids, mask = (tensor.to(device) for tensor in padded(prompts, student.pad_id))
@@ -60,7 +67,9 @@ def _encoder_decoder(
     starts = [shared[i] for i in owner.tolist()]
     decoder_ids, _ = padded([[model.config.decoder_start_token_id, *row[:-1]] for row in rows], student.pad_id)
     width = decoder_ids.shape[1]
-    positions = torch.cat([torch.arange(start, len(row)) + i * width for i, (row, start) in enumerate(zip(rows, starts, strict=True))])
+    positions = torch.cat(
+        [torch.arange(start, len(row)) + i * width for i, (row, start) in enumerate(zip(rows, starts, strict=True))]
+    )
     with student.selector.at(positions.to(device)):
         logits = model(
             encoder_outputs=BaseModelOutput(last_hidden_state=states[owner]),
@@ -72,7 +81,11 @@ def _encoder_decoder(
 
 
 def _decoder_only(
-    student: Student, prompts: Sequence[list[int]], targets: Sequence[Sequence[list[int]]], shared: Sequence[int], owner: torch.Tensor
+    student: Student,
+    prompts: Sequence[list[int]],
+    targets: Sequence[Sequence[list[int]]],
+    shared: Sequence[int],
+    owner: torch.Tensor,
 ) -> list[float]:
     model, device = student.model, student.model.device
     begun = [prompt + list(choices[0][:start]) for prompt, choices, start in zip(prompts, targets, shared, strict=True)]
@@ -83,15 +96,19 @@ def _decoder_only(
         first = model(
             input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0), use_cache=True
         )
-    rests = [target[shared[i]:] for i, choices in enumerate(targets) for target in choices]
+    rests = [target[shared[i] :] for i, choices in enumerate(targets) for target in choices]
     width = max(len(rest) for rest in rests) - 1
     first_logits = first.logits[owner]
     if width == 0:
         return _mean_log_probabilities(first_logits, rests)
     cache = first.past_key_values
     cache.batch_select_indices(owner)
-    rest_ids, rest_mask = (tensor.to(device) for tensor in padded([rest[:-1] or [student.pad_id] for rest in rests], student.pad_id))
-    positions = torch.cat([torch.arange(len(rest) - 1) + i * rest_ids.shape[1] for i, rest in enumerate(rests)]).to(device)
+    rest_ids, rest_mask = (
+        tensor.to(device) for tensor in padded([rest[:-1] or [student.pad_id] for rest in rests], student.pad_id)
+    )
+    positions = torch.cat([torch.arange(len(rest) - 1) + i * rest_ids.shape[1] for i, rest in enumerate(rests)]).to(
+        device
+    )
     with student.selector.at(positions):
         later = model(
             input_ids=rest_ids,

@@ -1,8 +1,10 @@
-"""From rows of text to the batches of a step: one flat, length-sorted, dynamically padded batch for all tasks, with a weight per row.
+"""From rows of text to the batches of a step: one flat, length-sorted, dynamically padded batch for all tasks, with a
+weight per row.
 
-A step's loss is the weighted sum over tasks of the mean loss per target token. Each target token of task t carries the weight w_t / N_t, N_t being the number of
-target tokens of that task in the whole step, so that a step may be cut anywhere (into micro-batches, over processes) and the parts add up to
-the same gradient. That freedom is used against padding: rows are sorted by shape and cut where padding is least.
+A step's loss is the weighted sum over tasks of the mean loss per target token. Each target token of task t carries
+the weight w_t / N_t, N_t being the number of target tokens of that task in the whole step, so that a step may be cut
+anywhere (into micro-batches, over processes) and the parts add up to the same gradient. That freedom is used against
+padding: rows are sorted by shape and cut where padding is least.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from training.student.models import Student
 from training.student.objectives import QuestionRows, Task, TaskRow, drawn_counterfactual
 
 POOL_STEPS = 50
-"""Steps whose questions are sorted together by length before they are cut into steps: larger pads less and mixes less."""
+"""Steps whose questions are sorted together by length before they are cut into steps: larger pads less and mixes less.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,9 @@ class EncodedQuestion:
 
 
 def encode_prompts(student: Student, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of inputs. An encoder's input ends with its end token; a decoder-only prompt ends with a line break, and the target follows."""
+    """Token ids of inputs. An encoder's input ends with its end token; a decoder-only prompt ends with a line break, and
+    the target follows.
+    """
     if not texts:
         return []
     if student.is_encoder_decoder:
@@ -72,11 +77,15 @@ def encode_targets(student: Student, texts: Sequence[str], *, end: bool = True) 
     return [[*ids, student.eos_id] if end else ids for ids in encoded]
 
 
-def encode_questions(student: Student, questions: Sequence[QuestionRows], config: StudentConfig) -> tuple[list[EncodedQuestion], dict[str, int]]:
-    """Tokenise all rows at once. Rows over max_input_tokens or max_target_tokens are left out whole (a cut target would lose its answer).
+def encode_questions(
+    student: Student, questions: Sequence[QuestionRows], config: StudentConfig
+) -> tuple[list[EncodedQuestion], dict[str, int]]:
+    """Tokenise all rows at once. Rows over max_input_tokens or max_target_tokens are left out whole (a cut target would
+    lose its answer).
 
     Returns:
-        the questions that keep at least one row, and how many rows were left out as "missing_<task>" and "too_long_<task>".
+        the questions that keep at least one row, and how many rows were left out as "missing_<task>" and
+        "too_long_<task>".
     """
     rows: list[TaskRow] = [row for question in questions for row in (*question.always, *question.counterfactuals)]
     inputs = iter(encode_prompts(student, [row.input for row in rows]))
@@ -113,10 +122,12 @@ def row_weights(rows: Sequence[EncodedRow], weights: dict[Task, float]) -> list[
 
 
 def cut_rows(rows: Sequence[EncodedRow], parts: int, *, is_encoder_decoder: bool) -> list[list[int]]:
-    """Cut rows into `parts` groups with as little padding as a sorted order allows. Returns positions of rows; groups may be empty if rows are few.
+    """Cut rows into `parts` groups with as little padding as a sorted order allows. Returns positions of rows; groups
+    may be empty if rows are few.
 
-    Order: by length for decoder-only models; for encoder-decoders by input length less target length, which sets long targets (explanations)
-    apart from long inputs (counterfactuals). The cuts are the optimum for that order, found by dynamic programming over padded tokens.
+    Order: by length for decoder-only models; for encoder-decoders by input length less target length, which sets long
+    targets (explanations) apart from long inputs (counterfactuals). The cuts are the optimum for that order, found by
+    dynamic programming over padded tokens.
     """
     sources = np.array([len(row.input_ids) if is_encoder_decoder else row.tokens for row in rows])
     targets = np.array([len(row.target_ids) if is_encoder_decoder else 0 for row in rows])
@@ -154,26 +165,41 @@ class MicroBatch:
     weights: list[float]
 
 
-def micro_batches(rows: Sequence[EncodedRow], weights: dict[Task, float], parts: int, *, is_encoder_decoder: bool) -> list[MicroBatch]:
-    """Cut one step into `parts` micro-batches. Where rows are fewer than parts, the rest repeat the first row with weight 0: every process has the same
-    number of passes to do."""
+def micro_batches(
+    rows: Sequence[EncodedRow], weights: dict[Task, float], parts: int, *, is_encoder_decoder: bool
+) -> list[MicroBatch]:
+    """Cut one step into `parts` micro-batches. Where rows are fewer than parts, the rest repeat the first row with
+    weight 0: every process has the same number of passes to do.
+    """
     per_row = row_weights(rows, weights)
     result = []
     for group in cut_rows(rows, parts, is_encoder_decoder=is_encoder_decoder):
-        result.append(MicroBatch([rows[i] for i in group], [per_row[i] for i in group]) if group else MicroBatch([rows[0]], [0.0]))
+        result.append(
+            MicroBatch([rows[i] for i in group], [per_row[i] for i in group]) if group else MicroBatch([rows[0]], [0.0])
+        )
     return result
 
 
 class StepDataset(Dataset[MicroBatch]):
     """All micro-batches of a training in order: item i is part i % parts of step i // parts.
 
-    What a step holds depends on its number, the seed and the questions only, never on what ran before, so that a resumed training sees the
-    same data. With several processes, parts = gradient_accumulation * processes, and the data loader deals the items out in turn.
+    What a step holds depends on its number, the seed and the questions only, never on what ran before, so that a
+    resumed training sees the same data. With several processes, parts = gradient_accumulation * processes, and the
+    data loader deals the items out in turn.
     """
 
-    def __init__(self, student: Student, questions: Sequence[EncodedQuestion], weights: dict[Task, float], config: StudentConfig, processes: int = 1) -> None:
+    def __init__(
+        self,
+        student: Student,
+        questions: Sequence[EncodedQuestion],
+        weights: dict[Task, float],
+        config: StudentConfig,
+        processes: int = 1,
+    ) -> None:
         if not questions:
-            raise TrainingInputError("questions: no training row is left; the teacher set has no usable rationale for these questions. Check its ids.")
+            raise TrainingInputError(
+                "questions: no training row is left; the teacher set has no usable rationale for these questions. Check its ids."
+            )
         self.questions = questions
         self.weights = weights
         self.config = config
@@ -194,7 +220,9 @@ class StepDataset(Dataset[MicroBatch]):
         return self._step[1][part]
 
     def step_questions(self, step: int) -> tuple[int, list[int]]:
-        """Epoch and positions of the questions of one step (in the last batch of an epoch, questions that do not fill a step wait for the next)."""
+        """Epoch and positions of the questions of one step (in the last batch of an epoch, questions that do not fill a
+        step wait for the next).
+        """
         epoch, index = divmod(step, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, self._batches(epoch)
@@ -217,12 +245,18 @@ class StepDataset(Dataset[MicroBatch]):
     def step(self, step: int) -> list[MicroBatch]:
         """The micro-batches of one step."""
         epoch, positions = self.step_questions(step)
-        rows = [row for i in positions for row in self.questions[i].rows(self.config.counterfactuals, epoch, self.config.seed)]
+        rows = [
+            row
+            for i in positions
+            for row in self.questions[i].rows(self.config.counterfactuals, epoch, self.config.seed)
+        ]
         return micro_batches(rows, self.weights, self.parts, is_encoder_decoder=self.is_encoder_decoder)
 
 
 def padded(sequences: Sequence[Sequence[int]], fill: int, *, left: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sequences as one rectangle filled up with `fill`, and the mask of what is real. Both of shape (rows, longest), int64."""
+    """Sequences as one rectangle filled up with `fill`, and the mask of what is real. Both of shape (rows, longest),
+    int64.
+    """
     width = max(len(sequence) for sequence in sequences)
     ids = torch.full((len(sequences), width), fill, dtype=torch.int64)
     mask = torch.zeros((len(sequences), width), dtype=torch.int64)
@@ -236,9 +270,10 @@ def padded(sequences: Sequence[Sequence[int]], fill: int, *, left: bool = False)
 def collate(student: Student, batch: MicroBatch) -> dict[str, Any]:
     """The tensors of one pass.
 
-    inputs: what the model's forward takes. positions: flat indices of the places whose next token is a target, target_ids: those tokens, token_weights: their weights
-    (all of shape (target tokens,)); real_tokens and padded_tokens: how many tokens are needed and how many are computed.
-    A decoder-only model needs no mask here: padding is on the right, where causal attention never looks.
+    inputs: what the model's forward takes. positions: flat indices of the places whose next token is a target,
+    target_ids: those tokens, token_weights: their weights (all of shape (target tokens,)); real_tokens and
+    padded_tokens: how many tokens are needed and how many are computed. A decoder-only model needs no mask here:
+    padding is on the right, where causal attention never looks.
     """
     if student.is_encoder_decoder:
         input_ids, mask = padded([row.input_ids for row in batch.rows], student.pad_id)
@@ -253,7 +288,9 @@ def collate(student: Student, batch: MicroBatch) -> dict[str, Any]:
         width, first = input_ids.shape[1], [len(row.input_ids) - 1 for row in batch.rows]
         computed = input_ids.numel()
     positions = [torch.arange(len(row.target_ids)) + i * width + first[i] for i, row in enumerate(batch.rows)]
-    weights = [torch.full((len(row.target_ids),), weight) for row, weight in zip(batch.rows, batch.weights, strict=True)]
+    weights = [
+        torch.full((len(row.target_ids),), weight) for row, weight in zip(batch.rows, batch.weights, strict=True)
+    ]
     return {
         "inputs": inputs,
         "positions": torch.cat(positions),

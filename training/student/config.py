@@ -1,7 +1,8 @@
 """The settings of one student: how it is trained and how it is examined.
 
-Defaults follow the paper (arXiv 2504.16056) where it states them: linear decay without warm-up or weight decay, learning rate 5e-5, 5,000 steps,
-48 questions per step, equal weights (alpha, beta and gamma .5), a tenth of the training questions kept for validation.
+Defaults follow the paper (arXiv 2504.16056) where it states them: linear decay without warm-up or weight decay,
+learning rate 5e-5, 5,000 steps, 48 questions per step, equal weights (alpha, beta and gamma .5), a tenth of the
+training questions kept for validation.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from training.records import Objective
 
 Progress = Callable[[str, int, int, Mapping[str, float]], None]
-"""Called as progress(stage, done, total, figures): stage "train" or "evaluate", done of total steps or questions, and figures such as loss,
-tokens_per_second and eta_seconds. It runs between two steps, on the main process only."""
+"""Called as progress(stage, done, total, figures): stage "train" or "evaluate", done of total steps or questions, and
+figures such as loss, tokens_per_second and eta_seconds. It runs between two steps, on the main process only.
+"""
 
 ShouldStop = Callable[[], bool]
-"""Asked between two steps or batches; True ends the work with training.errors.Cancelled after what was done has been saved."""
+"""Asked between two steps or batches; True ends the work with training.errors.Cancelled after what was done has been
+saved.
+"""
 
 
 class Settings(BaseModel):
@@ -34,7 +38,8 @@ class ShrinkConfig(Settings):
 
 
 class LoraConfig(Settings):
-    """Low-rank adapters (Hu et al. 2021) instead of full training; merged into the weights when the student is saved."""
+    """Low-rank adapters (Hu et al. 2021) instead of full training; merged into the weights when the student is saved.
+    """
 
     r: int = Field(default=16, ge=1)
     alpha: int = Field(default=32, ge=1)
@@ -45,11 +50,12 @@ class LoraConfig(Settings):
 class StudentConfig(Settings):
     """One training of one student. Steps count optimizer steps; batch_size counts questions per step over all processes.
 
-    model: a hub id or a folder. target: which rationale the explain and factual tasks learn; counterfactual texts always come from the counterfactual
-    teacher set. counterfactuals: every wrong choice's rationale in each step, or one drawn per question and epoch.
-    alpha weighs predict against explain, beta factual against counterfactual, gamma multitask against counterfactual (paper.md 3.4: see objectives.py).
-    gradient_accumulation: number of micro-batches a step's rows are cut into after sorting by length; it changes memory and padding, never the result.
-    precision auto: bf16 where the device computes it in hardware, else float32 (weights and optimizer stay float32 in any case).
+    model: a hub id or a folder. target: which rationale the explain and factual tasks learn; counterfactual texts
+    always come from the counterfactual teacher set. counterfactuals: every wrong choice's rationale in each step, or
+    one drawn per question and epoch. alpha weighs predict against explain, beta factual against counterfactual, gamma
+    multitask against counterfactual (see objectives.task_weights). gradient_accumulation: number of micro-batches a
+    step's rows are cut into after sorting by length; it changes memory and padding, never the result. precision auto:
+    bf16 where the device computes it in hardware, else float32 (weights and optimizer stay float32 in any case).
     """
 
     model: str
@@ -83,18 +89,24 @@ class StudentConfig(Settings):
     def _early_stopping_needs_validation(self) -> StudentConfig:
         if self.early_stopping_patience is not None:
             if self.validation_fraction == 0:
-                raise ValueError("early_stopping_patience needs a validation_fraction above 0: the test split is never used for it")
+                raise ValueError(
+                    "early_stopping_patience needs a validation_fraction above 0: the test split is never used for it"
+                )
             if self.save_every % self.eval_every:
-                raise ValueError("with early stopping, save_every must be a multiple of eval_every, so that the best step can be restored")
+                raise ValueError(
+                    "with early stopping, save_every must be a multiple of eval_every, so that the best step can be restored"
+                )
         return self
 
 
 class EvaluationConfig(Settings):
-    """How a student is examined on the test split. batch_size counts questions; limit takes the first questions only (None: all).
+    """How a student is examined on the test split. batch_size counts questions; limit takes the first questions only
+    (None: all).
 
-    explanations False skips explanations and all that needs them, where the objective can answer without one. untrained_baseline also scores the
-    model as it was before training. no_repeat_ngram_size (0: off) and repetition_penalty (1: off) act on explanations alone, and equally for
-    every objective; answers are decoded greedily without them.
+    explanations False skips explanations and all that needs them, where the objective can answer without one.
+    untrained_baseline also scores the model as it was before training. no_repeat_ngram_size (0: off) and
+    repetition_penalty (1: off) act on explanations alone, and equally for every objective; answers are decoded
+    greedily without them.
     """
 
     batch_size: int = Field(default=16, ge=1)

@@ -1,4 +1,6 @@
-"""Evaluating a student on the test split: accuracies with their uncertainty, an explanation for every question, and automatic measures."""
+"""Evaluating a student on the test split: accuracies with their uncertainty, an explanation for every question, and
+automatic measures.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,13 @@ def evaluate_student(
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> dict[str, Any]:
-    """Examine the student in model_dir and write out/explanations.jsonl and out/metrics.json (last); returns the metrics.
+    """Examine the student in model_dir and write out/explanations.jsonl and out/metrics.json (last); returns the
+    metrics.
 
-    Every examined batch is kept in out/items.jsonl, so that an interrupted evaluation goes on where it stopped and ends with the same result.
-    provenance: "method" and "generation_method" name the run in explanations.jsonl; everything in it goes into the metrics.
-    A diverged run (its training says so, or it answers no better than chance) is evaluated and kept like any other, and marked.
+    Every examined batch is kept in out/items.jsonl, so that an interrupted evaluation goes on where it stopped and
+    ends with the same result. provenance: "method" and "generation_method" name the run in explanations.jsonl;
+    everything in it goes into the metrics. A diverged run (its training says so, or it answers no better than chance)
+    is evaluated and kept like any other, and marked.
 
     Raises:
         TrainingInputError: no test question, or the folder holds an evaluation with other settings.
@@ -46,16 +50,33 @@ def evaluate_student(
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, config, evaluation_config, questions)
     student = _loaded(str(model_dir), config, None)
-    items = _examined(student, config.objective, questions, config, evaluation_config, out / "items.jsonl", progress, should_stop, "evaluate")
+    items = _examined(
+        student,
+        config.objective,
+        questions,
+        config,
+        evaluation_config,
+        out / "items.jsonl",
+        progress,
+        should_stop,
+        "evaluate",
+    )
     del student
     metrics = _metrics(items, questions, evaluation_config)
     if evaluation_config.untrained_baseline:
         metrics["untrained"] = _untrained(items, questions, config, evaluation_config, out, progress, should_stop)
     metrics |= _divergence(model_dir, metrics)
     metrics |= {"objective": config.objective, "seed": config.seed, "steps": config.max_steps, "model": config.model}
-    metrics |= {"config": config.model_dump(mode="json"), "evaluation": evaluation_config.model_dump(mode="json"), "provenance": dict(provenance)}
+    metrics |= {
+        "config": config.model_dump(mode="json"),
+        "evaluation": evaluation_config.model_dump(mode="json"),
+        "provenance": dict(provenance),
+    }
     if evaluation_config.explanations:
-        _write_lines(out / "explanations.jsonl", [_explanation(item, q, config, provenance) for item, q in zip(items, questions, strict=True)])
+        _write_lines(
+            out / "explanations.jsonl",
+            [_explanation(item, q, config, provenance) for item, q in zip(items, questions, strict=True)],
+        )
     part = out / "metrics.json.part"
     part.write_text(json.dumps(metrics, indent=1))
     part.replace(out / "metrics.json")
@@ -69,7 +90,9 @@ def _loaded(model: str, config: StudentConfig, shrink: Any) -> Student:
     return student
 
 
-def _claim(out: Path, config: StudentConfig, evaluation_config: EvaluationConfig, questions: Sequence[Question]) -> None:
+def _claim(
+    out: Path, config: StudentConfig, evaluation_config: EvaluationConfig, questions: Sequence[Question]
+) -> None:
     """Settings that change the items must be those of the items already there."""
     settings = {
         "student": config.model_dump(mode="json"),
@@ -78,12 +101,18 @@ def _claim(out: Path, config: StudentConfig, evaluation_config: EvaluationConfig
     }
     path = out / "evaluation_settings.json"
     if path.exists() and json.loads(path.read_text()) != settings:
-        raise TrainingInputError(f"{out}: holds an evaluation with other settings or questions. Choose another folder or delete this one.")
+        raise TrainingInputError(
+            f"{out}: holds an evaluation with other settings or questions. Choose another folder or delete this one."
+        )
     path.write_text(json.dumps(settings))
 
 
-def batches_by_length(student: Student, objective: Objective, questions: Sequence[Question], config: StudentConfig, size: int) -> list[list[int]]:
-    """Positions of questions in batches of similar prompt length, the longest first; always the same for the same questions, whatever is done already."""
+def batches_by_length(
+    student: Student, objective: Objective, questions: Sequence[Question], config: StudentConfig, size: int
+) -> list[list[int]]:
+    """Positions of questions in batches of similar prompt length, the longest first; always the same for the same
+    questions, whatever is done already.
+    """
     prompts = task_prompts(student, ANSWER_TASK[objective], questions, config.max_input_tokens)
     order = sorted(range(len(questions)), key=lambda i: (-len(prompts[i]), i))
     return [order[i : i + size] for i in range(0, len(order), size)]
@@ -100,7 +129,9 @@ def _examined(
     should_stop: ShouldStop | None,
     stage: str,
 ) -> list[dict[str, Any]]:
-    """The items of all questions in their order; those in `path` are not examined again. A batch counts as done only when all its lines are there."""
+    """The items of all questions in their order; those in `path` are not examined again. A batch counts as done only
+    when all its lines are there.
+    """
     known = {item["question_id"]: item for item in read_lines(path)}
     batches = batches_by_length(student, objective, questions, config, evaluation_config.batch_size)
     done, started, examined = 0, time.monotonic(), 0
@@ -121,7 +152,12 @@ def _examined(
             if progress is not None:
                 pace = (time.monotonic() - started) / max(examined, 1)
                 right = sum(known[questions[i].id]["correct"] for b in batches for i in b if questions[i].id in known)
-                progress(stage, done, len(questions), {"accuracy": right / max(len(known), 1), "eta_seconds": pace * (len(questions) - done)})
+                progress(
+                    stage,
+                    done,
+                    len(questions),
+                    {"accuracy": right / max(len(known), 1), "eta_seconds": pace * (len(questions) - done)},
+                )
     return [known[question.id] for question in questions]
 
 
@@ -158,12 +194,18 @@ def _accuracies(items: Sequence[Mapping[str, Any]], resamples: int) -> dict[str,
     }
 
 
-def _metrics(items: Sequence[Mapping[str, Any]], questions: Sequence[Question], evaluation_config: EvaluationConfig) -> dict[str, Any]:
+def _metrics(
+    items: Sequence[Mapping[str, Any]], questions: Sequence[Question], evaluation_config: EvaluationConfig
+) -> dict[str, Any]:
     metrics = _accuracies(items, evaluation_config.bootstrap_resamples)
     metrics["chance"] = chance_level([question.choices for question in questions])
     if evaluation_config.explanations:
         described = [
-            {**item, "choices": q.choices, "predicted": None if item["predicted"] is None else q.choices[item["predicted"]]}
+            {
+                **item,
+                "choices": q.choices,
+                "predicted": None if item["predicted"] is None else q.choices[item["predicted"]],
+            }
             for item, q in zip(items, questions, strict=True)
         ]
         metrics["explanations"] = explanation_measures(described)
@@ -182,11 +224,24 @@ def _untrained(
     """The same examination of the model before training, and the difference that training made."""
     student = _loaded(config.model, config, config.shrink)
     settings = evaluation_config.model_copy(update={"explanations": False})
-    before = _examined(student, config.objective, questions, config, settings, out / "items_untrained.jsonl", progress, should_stop, "evaluate_untrained")
+    before = _examined(
+        student,
+        config.objective,
+        questions,
+        config,
+        settings,
+        out / "items_untrained.jsonl",
+        progress,
+        should_stop,
+        "evaluate_untrained",
+    )
     resamples = evaluation_config.bootstrap_resamples
     pairs = [item["correct"] for item in items], [item["correct"] for item in before]
     result = _accuracies(before, resamples)
-    return result | {"gain": (sum(pairs[0]) - sum(pairs[1])) / len(items), "gain_ci": difference_interval(*pairs, resamples)}
+    return result | {
+        "gain": (sum(pairs[0]) - sum(pairs[1])) / len(items),
+        "gain_ci": difference_interval(*pairs, resamples),
+    }
 
 
 def _divergence(model_dir: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,10 +251,16 @@ def _divergence(model_dir: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
     reasons = [training["diverged_reason"]] if training.get("diverged") else []
     if metrics["accuracy"] <= metrics["chance"] and metrics["accuracy_generation"] <= metrics["chance"]:
         reasons.append(f"accuracy {metrics['accuracy']:.3f} is not above chance ({metrics['chance']:.3f})")
-    return {"diverged": bool(reasons), "diverged_reasons": reasons, "at_chance_level": metrics["accuracy_ci"][0] <= metrics["chance"]}
+    return {
+        "diverged": bool(reasons),
+        "diverged_reasons": reasons,
+        "at_chance_level": metrics["accuracy_ci"][0] <= metrics["chance"],
+    }
 
 
-def _explanation(item: Mapping[str, Any], question: Question, config: StudentConfig, provenance: Mapping[str, Any]) -> dict[str, Any]:
+def _explanation(
+    item: Mapping[str, Any], question: Question, config: StudentConfig, provenance: Mapping[str, Any]
+) -> dict[str, Any]:
     """A line of explanations.jsonl."""
     return {
         "question_id": question.id,

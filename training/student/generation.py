@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+)
 
 from training.student.collator import padded
 from training.student.models import Student
@@ -21,7 +28,9 @@ class Generated:
 
 
 class OnOutputOnly(LogitsProcessor):
-    """Applies a processor to what was generated, without the prompt: repeating the question's words is no fault of an explanation."""
+    """Applies a processor to what was generated, without the prompt: repeating the question's words is no fault of an
+    explanation.
+    """
 
     def __init__(self, inner: LogitsProcessor, prompt_width: int) -> None:
         self.inner = inner
@@ -33,11 +42,17 @@ class OnOutputOnly(LogitsProcessor):
 
 
 def generate(
-    student: Student, prompts: Sequence[list[int]], max_new_tokens: int, *, no_repeat_ngram_size: int = 0, repetition_penalty: float = 1.0
+    student: Student,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int,
+    *,
+    no_repeat_ngram_size: int = 0,
+    repetition_penalty: float = 1.0,
 ) -> list[Generated]:
-    """Decode one batch greedily. prompts: token ids as collator.encode_prompts gives them; padding goes to the left of a decoder-only prompt, where the mask and
-    the positions leave it out, so that a row's text is that of the row alone."""
-    model = student.model
+    """Decode one batch greedily. prompts: token ids as collator.encode_prompts gives them; padding goes to the left of a
+    decoder-only prompt, where the mask and the positions leave it out, so that a row's text is that of the row alone.
+    """
+    model: Any = student.model
     ids, mask = padded(prompts, student.pad_id, left=not student.is_encoder_decoder)
     width = 0 if student.is_encoder_decoder else ids.shape[1]
     processors = LogitsProcessorList()
@@ -55,11 +70,15 @@ def generate(
     )
     with torch.inference_mode():
         output = model.generate(
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings, logits_processor=processors
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            generation_config=settings,
+            logits_processor=processors,
         )
     results = []
     for row in output[:, max(width, 1) if student.is_encoder_decoder else width :].tolist():
         finished = student.eos_id in row
         kept = row[: row.index(student.eos_id)] if finished else row
-        results.append(Generated(student.tokenizer.decode(kept, skip_special_tokens=True).strip(), finished))
+        text = str(student.tokenizer.decode(kept, skip_special_tokens=True))
+        results.append(Generated(text.strip(), finished))
     return results

@@ -16,11 +16,15 @@ REPETITIVE_SHARE = 0.3
 
 
 def accuracy_interval(correct: Sequence[bool], resamples: int) -> list[float]:
-    """95 % bootstrap confidence interval of a share (BCa; Efron 1987), seeded. All values equal: that value twice, since no resample differs."""
+    """95 % bootstrap confidence interval of a share (BCa; Efron 1987), seeded. All values equal: that value twice, since
+    no resample differs.
+    """
     values = np.asarray(correct, dtype=float)
     if values.size < 2 or values.min() == values.max():
         return [float(values.mean())] * 2
-    result = bootstrap((values,), np.mean, n_resamples=resamples, batch=500, method="BCa", rng=np.random.default_rng(BOOTSTRAP_SEED))
+    result = bootstrap(
+        (values,), np.mean, n_resamples=resamples, batch=500, method="BCa", rng=np.random.default_rng(BOOTSTRAP_SEED)
+    )
     return [float(result.confidence_interval.low), float(result.confidence_interval.high)]
 
 
@@ -48,16 +52,20 @@ def repeated_share(text: str, n: int = 3) -> float:
 
 def distractors_mentioned(explanation: str, choices: Sequence[str], answer: str) -> int:
     """How many choices other than `answer` the explanation names as whole words; repeated choices count once."""
-    wrong = [c for i, c in enumerate(choices) if not same_text(c, answer) and not any(same_text(c, d) for d in choices[:i])]
+    wrong = [
+        c for i, c in enumerate(choices) if not same_text(c, answer) and not any(same_text(c, d) for d in choices[:i])
+    ]
     return sum(mentions(explanation, choice) for choice in wrong)
 
 
 def explanation_measures(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Measures over explanations. Each item: explanation, choices, predicted (text or None), finished, and agrees (bool, or None where not asked).
+    """Measures over explanations. Each item: explanation, choices, predicted (text or None), finished, and agrees (bool,
+    or None where not asked).
 
-    empty, repetitive (over 30 % repeated word trigrams) and cut_off count faulty explanations; all others are means over explanations that are not empty:
-    length_characters, length_words, distractors_mentioned (wrong choices named, seen from the student's own answer), mentions_a_distractor,
-    answer_leakage (the explanation names the student's answer), agreement (the explanation alone leads the student to the answer it gave).
+    empty, repetitive (over 30 % repeated word trigrams) and cut_off count faulty explanations; all others are means
+    over explanations that are not empty: length_characters, length_words, distractors_mentioned (wrong choices named,
+    seen from the student's own answer), mentions_a_distractor, answer_leakage (the explanation names the student's
+    answer), agreement (the explanation alone leads the student to the answer it gave).
     """
     texts = [str(item["explanation"]) for item in items]
     written = [item for item in items if item["explanation"]]

@@ -1,4 +1,6 @@
-"""Loading students: a hub id or a folder, optionally with fewer layers; and what of them differs between T5 and its kin and decoder-only models."""
+"""Loading students: a hub id or a folder, optionally with fewer layers; and what of them differs between T5 and its kin
+and decoder-only models.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,9 @@ LAYER_KEY = re.compile(r"^(.*?\b(?:layers|block|h))\.(\d+)\.(.*)$")
 class LogitSelector:
     """Makes a model compute logits at chosen positions only.
 
-    The output matrix is the largest of a small student (a fifth of SmolLM2-135M); prompts and padding need none of it. A hook before the model's
-    output layer picks the rows of `positions` (flat indices into batch * length), so that logits come back as (chosen, vocabulary).
-    Without positions the model behaves as always.
+    The output matrix is the largest of a small student (a fifth of SmolLM2-135M); prompts and padding need none of
+    it. A hook before the model's output layer picks the rows of `positions` (flat indices into batch * length), so
+    that logits come back as (chosen, vocabulary). Without positions the model behaves as always.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -59,7 +61,9 @@ class LogitSelector:
 
 @dataclass(frozen=True, slots=True)
 class Student:
-    """A model with its tokenizer. pad_id fills batches; whether it equals the end token does not matter, since nothing is masked by its value."""
+    """A model with its tokenizer. pad_id fills batches; whether it equals the end token does not matter, since nothing
+    is masked by its value.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -99,7 +103,8 @@ def load_student(model: str, shrink: ShrinkConfig | None = None, dtype: torch.dt
     """Load a model and its tokenizer.
 
     Raises:
-        TrainingInputError: nothing can be loaded from `model`, its tokenizer has no end token, or it has fewer layers than asked for.
+        TrainingInputError: nothing can be loaded from `model`, its tokenizer has no end token, or it has fewer
+        layers than asked for.
     """
     try:
         config = AutoConfig.from_pretrained(model)
@@ -113,7 +118,9 @@ def load_student(model: str, shrink: ShrinkConfig | None = None, dtype: torch.dt
             f"model: cannot load the {where} {model!r}: {first_line}. Give a folder with config.json, weights and tokenizer."
         ) from error
     if tokenizer.eos_token_id is None:
-        raise TrainingInputError(f"model: the tokenizer of {model!r} has no end token, so a student could never learn to stop. Set eos_token in it.")
+        raise TrainingInputError(
+            f"model: the tokenizer of {model!r} has no end token, so a student could never learn to stop. Set eos_token in it."
+        )
     if shrink is not None:
         loaded = shrunk(loaded, shrink.layers)
     return Student(loaded, tokenizer, bool(config.is_encoder_decoder), LogitSelector(loaded))
@@ -129,14 +136,18 @@ def kept_layers(total: int, keep: int) -> list[int]:
 def shrunk(model: PreTrainedModel, layers: int) -> PreTrainedModel:
     """The model with only `layers` evenly spaced layers (in encoder and decoder each).
 
-    Built anew from a smaller config and filled by renaming parameters, so that caches and relative position biases (kept in T5's first block,
-    which is always kept) fit.
+    Built anew from a smaller config and filled by renaming parameters, so that caches and relative position biases
+    (kept in T5's first block, which is always kept) fit.
 
     Raises:
         TrainingInputError: the model has fewer layers than that.
     """
     config = copy.deepcopy(model.config)
-    sizes = [name for name in ("num_layers", "num_decoder_layers", "num_hidden_layers", "n_layer") if name in config.to_dict()]
+    sizes = [
+        name
+        for name in ("num_layers", "num_decoder_layers", "num_hidden_layers", "n_layer")
+        if name in config.to_dict()
+    ]
     have = min(getattr(config, name) for name in sizes)
     if layers > have:
         raise TrainingInputError(f"shrink.layers: {layers} asked for, but the model has {have}. Give at most {have}.")
@@ -144,7 +155,9 @@ def shrunk(model: PreTrainedModel, layers: int) -> PreTrainedModel:
     for key in model.state_dict():
         if match := LAYER_KEY.match(key):
             totals[match[1]] = max(totals.get(match[1], 0), int(match[2]) + 1)
-    new_position = {stack: {old: new for new, old in enumerate(kept_layers(total, layers))} for stack, total in totals.items()}
+    new_position = {
+        stack: {old: new for new, old in enumerate(kept_layers(total, layers))} for stack, total in totals.items()
+    }
     if getattr(config, "layer_types", None):
         config.layer_types = [config.layer_types[i] for i in kept_layers(have, layers)]
     for name in sizes:
@@ -156,20 +169,28 @@ def shrunk(model: PreTrainedModel, layers: int) -> PreTrainedModel:
             state[key] = tensor
         elif (new := new_position[match[1]].get(int(match[2]))) is not None:
             state[f"{match[1]}.{new}.{match[3]}"] = tensor
-    smaller = type(model)(config).to(model.dtype)
+    smaller: Any = type(model)(config)
+    smaller.to(model.dtype)
     smaller.load_state_dict(state)
     smaller.generation_config = model.generation_config
     return smaller.eval()
 
 
 def with_lora(model: PreTrainedModel, lora: LoraConfig) -> Any:
-    """The model with trainable low-rank adapters and all else frozen (a peft model; merge_and_unload() gives a plain one)."""
+    """The model with trainable low-rank adapters and all else frozen (a peft model; merge_and_unload() gives a plain
+    one).
+    """
     from peft import LoraConfig as PeftConfig
     from peft import TaskType, get_peft_model
 
     modules = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
     task = TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM
     try:
-        return get_peft_model(model, PeftConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=modules, task_type=task))
+        return get_peft_model(
+            model,
+            PeftConfig(
+                r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=modules, task_type=task
+            ),
+        )
     except ValueError as error:
         raise TrainingInputError(f"lora.target_modules: {str(error).splitlines()[0]}") from error

@@ -1,7 +1,8 @@
 """What a student learns under each objective: one table of input and target templates, and the weights of its tasks.
 
-The templates are those of the paper's public code (its T5 templates for CommonsenseQA) with two corrections: the rationale in the counterfactual input stands on a
-line of its own, and every dataset shows its choices. `predict` has no "[answer]" before its target, as in the runs that the paper reports.
+The templates are those of the paper's public code (its T5 templates for CommonsenseQA) with two corrections: the
+rationale in the counterfactual input stands on a line of its own, and every dataset shows its choices. `predict` has
+no "[answer]" before its target, as in the runs that the paper reports.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ TEMPLATES: dict[Task, tuple[str, str]] = {
     "predict": ("[predict] " + ASKED, "The answer is {answer}"),
     "explain": ("[explain] " + ASKED, "{rationale}"),
     "factual": ("[factual] " + ASKED, "[factual] Answer: {rationale} So the answer is {answer}."),
-    "counterfactual": ("[counterfactual] " + ASKED + "\nRationale: {rationale}", "[counterfactual] So the answer is {answer}."),
+    "counterfactual": (
+        "[counterfactual] " + ASKED + "\nRationale: {rationale}",
+        "[counterfactual] So the answer is {answer}.",
+    ),
 }
 
 EXPLANATION_TASK: dict[Objective, Task] = {
@@ -57,8 +61,9 @@ class TaskRow:
 def task_weights(config: StudentConfig) -> dict[Task, float]:
     """Weight of each task's mean token loss; tasks of weight 0 are left out. The weights sum to 1.
 
-    multitask_counterfactual: gamma * [alpha * predict + (1 - alpha) * explain] + (1 - gamma) * [beta * factual + (1 - beta) * counterfactual].
-    counterfactual: beta * factual + (1 - beta) * counterfactual; at .5 this is half of the paper's plain sum, so the same ratio.
+    multitask_counterfactual: gamma * [alpha * predict + (1 - alpha) * explain] + (1 - gamma) * [beta * factual + (1 -
+    beta) * counterfactual]. counterfactual: beta * factual + (1 - beta) * counterfactual; at .5 this is half of the
+    paper's plain sum, so the same ratio.
     """
     alpha, beta, gamma = config.alpha, config.beta, config.gamma
     multitask: dict[Task, float] = {"predict": alpha, "explain": 1 - alpha}
@@ -103,7 +108,9 @@ def target_text(task: Task, answer: str, rationale: str = "") -> str:
 
 
 def wrong_choices(question: Question) -> list[int]:
-    """Positions of the choices that can be counterfactual targets: never a text equal to the right answer, and each text once."""
+    """Positions of the choices that can be counterfactual targets: never a text equal to the right answer, and each text
+    once.
+    """
     kept: list[int] = []
     for i, choice in enumerate(question.choices):
         seen = [question.answer, *(question.choices[k] for k in kept)]
@@ -114,7 +121,9 @@ def wrong_choices(question: Question) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class QuestionRows:
-    """All rows of one question under one objective: `always` in every step, `counterfactuals` all or one of them (see choose)."""
+    """All rows of one question under one objective: `always` in every step, `counterfactuals` all or one of them (see
+    choose).
+    """
 
     always: tuple[TaskRow, ...]
     counterfactuals: tuple[TaskRow, ...]
@@ -122,7 +131,9 @@ class QuestionRows:
 
 
 def rows_of(question: Question, rationales: TeacherRationales | None, config: StudentConfig) -> QuestionRows:
-    """Every row the objective makes of one question. What the teacher failed to write (None or blank) is left out and counted by task."""
+    """Every row the objective makes of one question. What the teacher failed to write (None or blank) is left out and
+    counted by task.
+    """
     weights = task_weights(config)
     rationales = rationales or TeacherRationales(question.id)
     explanation = one_line(rationales.revised if config.target == "critique_revision" else rationales.few_shot)
@@ -134,7 +145,9 @@ def rows_of(question: Question, rationales: TeacherRationales | None, config: St
         if task != "predict" and not explanation:
             missing[task] += 1
             continue
-        always.append(TaskRow(question.id, task, prompt_text(task, question), target_text(task, question.answer, explanation)))
+        always.append(
+            TaskRow(question.id, task, prompt_text(task, question), target_text(task, question.answer, explanation))
+        )
     counterfactuals: list[TaskRow] = []
     for i in wrong_choices(question) if "counterfactual" in weights else ():
         text = one_line(rationales.counterfactual[i]) if i < len(rationales.counterfactual) else ""
@@ -142,7 +155,9 @@ def rows_of(question: Question, rationales: TeacherRationales | None, config: St
             missing["counterfactual"] += 1
             continue
         row_input = prompt_text("counterfactual", question, text)
-        counterfactuals.append(TaskRow(question.id, "counterfactual", row_input, target_text("counterfactual", question.choices[i])))
+        counterfactuals.append(
+            TaskRow(question.id, "counterfactual", row_input, target_text("counterfactual", question.choices[i]))
+        )
     return QuestionRows(tuple(always), tuple(counterfactuals), missing)
 
 
@@ -152,5 +167,7 @@ def drawn_counterfactual(question_id: str, count: int, epoch: int, seed: int) ->
 
 
 def reading_prompt(question: Question, explanation: str) -> str:
-    """The counterfactual task's input without the question: all a student gets when it is asked where an explanation alone leads."""
+    """The counterfactual task's input without the question: all a student gets when it is asked where an explanation
+    alone leads.
+    """
     return f"[counterfactual] Choices: {choices_text(question.choices)}\nRationale: {one_line(explanation)}"

@@ -43,7 +43,9 @@ VALIDATION_SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What one training gave; also out/training.json (which holds the loss history, validation ids and settings besides)."""
+    """What one training gave; also out/training.json (which holds the loss history, validation ids and settings
+    besides).
+    """
 
     model_dir: str
     steps: int
@@ -60,8 +62,10 @@ class TrainResult:
 
 
 def target_loss(student: Student, model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
-    """Weighted sum of the cross-entropies (nats) of the batch's target tokens: with the weights of collator.row_weights, a step's parts add up to
-    the sum over tasks of w_t * (mean loss per target token of task t). Prompts and padding take no part. `model` may be a wrapper of student.model."""
+    """Weighted sum of the cross-entropies (nats) of the batch's target tokens: with the weights of collator.row_weights,
+    a step's parts add up to the sum over tasks of w_t * (mean loss per target token of task t). Prompts and padding
+    take no part. `model` may be a wrapper of student.model.
+    """
     with student.selector.at(batch["positions"]):
         logits = model(**batch["inputs"], use_cache=False).logits
     losses = functional.cross_entropy(logits.float(), batch["target_ids"], reduction="none")
@@ -77,11 +81,21 @@ def split_validation(questions: Sequence[Question], fraction: float) -> tuple[li
 
 
 class StudentTrainer(Trainer):
-    """A Trainer whose data loader yields the micro-batches of StepDataset in order, and whose loss needs no further scaling."""
+    """A Trainer whose data loader yields the micro-batches of StepDataset in order, and whose loss needs no further
+    scaling.
+    """
 
     loss_is_scaled_for_ga = True
 
-    def __init__(self, student: Student, model: Any, args: TrainingArguments, steps: StepDataset, validation: list[EncodedQuestion], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        student: Student,
+        model: Any,
+        args: TrainingArguments,
+        steps: StepDataset,
+        validation: list[EncodedQuestion],
+        **kwargs: Any,
+    ) -> None:
         self.student = student
         self.steps = steps
         self.validation = validation
@@ -90,11 +104,17 @@ class StudentTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """One item, that is one ready micro-batch, at a time; accelerate deals them to the processes in turn."""
-        loader: DataLoader = DataLoader(self.steps, batch_size=1, shuffle=False, collate_fn=lambda items: collate(self.student, items[0]))
+        loader: DataLoader = DataLoader(
+            self.steps, batch_size=1, shuffle=False, collate_fn=lambda items: collate(self.student, items[0])
+        )
         return self.accelerator.prepare(loader)
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> torch.Tensor:
-        """The batch's share of the step's loss, times the number of processes since DDP takes the mean of their gradients."""
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """The batch's share of the step's loss, times the number of processes since DDP takes the mean of their
+        gradients.
+        """
         self.real_tokens += inputs["real_tokens"]
         self.padded_tokens += inputs["padded_tokens"]
         return target_loss(self.student, model, inputs) * self.accelerator.num_processes
@@ -103,19 +123,24 @@ class StudentTrainer(Trainer):
         """Not estimated."""
         return 0
 
-    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """The objective's loss over the whole validation split as one step, every counterfactual included; logged as eval_loss."""
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """The objective's loss over the whole validation split as one step, every counterfactual included; logged as
+        eval_loss.
+        """
         rows = [row for question in self.validation for row in question.rows("all", 0, 0)]
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
         parts = processes * math.ceil(len(rows) / (processes * 4 * self.steps.config.batch_size))
         batches = micro_batches(rows, self.steps.weights, parts, is_encoder_decoder=self.student.is_encoder_decoder)
-        self.model.eval()
+        model: Any = self.model
+        model.eval()
         total = torch.zeros((), device=self.args.device)
         for batch in batches[rank::processes]:
             inputs = self._prepare_inputs(collate(self.student, batch))
             with torch.no_grad(), self.compute_loss_context_manager():
-                total += target_loss(self.student, self.model, inputs)
-        self.model.train()
+                total += target_loss(self.student, model, inputs)
+        model.train()
         metrics = {f"{metric_key_prefix}_loss": float(self.accelerator.reduce(total, "sum"))}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -123,7 +148,9 @@ class StudentTrainer(Trainer):
 
 
 class Watch(TrainerCallback):
-    """Between two steps: reports progress, ends a diverged training, and heeds a request to stop after saving what was done."""
+    """Between two steps: reports progress, ends a diverged training, and heeds a request to stop after saving what was
+    done.
+    """
 
     def __init__(self, trainer: StudentTrainer, progress: Progress | None, should_stop: ShouldStop | None) -> None:
         self.trainer = trainer
@@ -133,18 +160,28 @@ class Watch(TrainerCallback):
         self.diverged_at: int | None = None
         self.started = time.monotonic()
         self.first_step = 0
+        self.tokens_per_second = 0.0
+        self.seconds_in_steps = 0.0
+        self._step_began = 0.0
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """Starts the clock."""
         self.started, self.first_step = time.monotonic(), state.global_step
 
-    @property
-    def tokens_per_second(self) -> float:
-        """Real (not padded) tokens of this process per second since this start."""
-        return self.trainer.real_tokens / max(time.monotonic() - self.started, 1e-9)
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Validation and saving are not counted in tokens per second."""
+        self._step_began = time.monotonic()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         """A stop is taken up by all processes at once: the request of any of them counts."""
+        self.seconds_in_steps += time.monotonic() - self._step_began
+        self.tokens_per_second = self.trainer.real_tokens / self.seconds_in_steps
         if self.should_stop is None:
             return
         asked = torch.tensor(float(self.should_stop()), device=args.device)
@@ -153,9 +190,16 @@ class Watch(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: object
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: object,
     ) -> None:
-        """Called after each step with its loss. A loss that is not finite cannot recover: nothing of it is saved as a checkpoint."""
+        """Called after each step with its loss. A loss that is not finite cannot recover: nothing of it is saved as a
+        checkpoint.
+        """
         logs = logs or {}
         loss = logs.get("loss", logs.get("eval_loss"))
         if loss is not None and not math.isfinite(loss):
@@ -215,12 +259,14 @@ def train_student(
 ) -> TrainResult:
     """Train one student, or go on with one that was interrupted, or return one that is finished.
 
-    questions: the training split, from which the validation split is drawn. rationales: by question id. Writes out/model (safetensors and tokenizer),
-    out/checkpoints, out/logs (TensorBoard) and, last, out/training.json. A training whose loss becomes NaN or infinite ends there and is kept and marked.
-    Called in every process of a distributed launch.
+    questions: the training split, from which the validation split is drawn. rationales: by question id. Writes
+    out/model (safetensors and tokenizer), out/checkpoints, out/logs (TensorBoard) and, last, out/training.json. A
+    training whose loss becomes NaN or infinite ends there and is kept and marked. Called in every process of a
+    distributed launch.
 
     Raises:
-        TrainingInputError: a bad model or setting, no usable rationale, or `out` holds a training with other settings.
+        TrainingInputError: a bad model or setting, no usable rationale, or `out` holds a training with other
+        settings.
         Cancelled: should_stop() said so; a checkpoint of that step is saved.
     """
     _claim(out, config, questions)
@@ -240,7 +286,9 @@ def train_student(
     args = training_arguments(config, folder, validate=bool(validation))
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "logs")
     steps = StepDataset(student, rows, weights, config, processes=args.world_size)
-    trainer = StudentTrainer(student, model, args, steps, validation, processing_class=student.tokenizer, callbacks=[MarkComplete()])
+    trainer = StudentTrainer(
+        student, model, args, steps, validation, processing_class=student.tokenizer, callbacks=[MarkComplete()]
+    )
     trainer.remove_callback(PrinterCallback)
     watch = Watch(trainer, progress, should_stop)
     trainer.add_callback(watch)
@@ -257,21 +305,32 @@ def train_student(
         _save_model(model, student, out / "model")
     result = _result(trainer, watch, out, steps, len(validation), left_out)
     if trainer.is_world_process_zero():
-        _write_json(record, {"result": asdict(result), "history": trainer.state.log_history, "validation_ids": [q.id for q in held_out]})
+        _write_json(
+            record,
+            {
+                "result": asdict(result),
+                "history": trainer.state.log_history,
+                "validation_ids": [q.id for q in held_out],
+            },
+        )
     trainer.accelerator.wait_for_everyone()
     return result
 
 
 def _claim(out: Path, config: StudentConfig, questions: Sequence[Question]) -> None:
     """Write the settings into an empty folder, or check that they are the ones a started training has."""
-    settings = {"config": config.model_dump(mode="json"), "questions": len(questions)}
+    settings: dict[str, Any] = {"config": config.model_dump(mode="json"), "questions": len(questions)}
     path = out / "settings.json"
     if path.exists():
         found = json.loads(path.read_text())
-        changed = sorted(key for key in settings["config"] if found.get("config", {}).get(key) != settings["config"][key])  # type: ignore[index]
+        changed = sorted(
+            key for key in settings["config"] if found.get("config", {}).get(key) != settings["config"][key]
+        )
         changed += ["questions"] if found.get("questions") != settings["questions"] else []
         if changed:
-            raise TrainingInputError(f"{out}: holds a training with other settings ({', '.join(changed)}). Choose another folder or delete this one.")
+            raise TrainingInputError(
+                f"{out}: holds a training with other settings ({', '.join(changed)}). Choose another folder or delete this one."
+            )
         return
     out.mkdir(parents=True, exist_ok=True)
     _write_json(path, settings)
@@ -285,7 +344,9 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def _save_model(model: Any, student: Student, folder: Path) -> None:
-    """Weights and tokenizer as a plain model folder, adapters merged in; written aside and moved, so that the folder is whole or absent."""
+    """Weights and tokenizer as a plain model folder, adapters merged in; written aside and moved, so that the folder is
+    whole or absent.
+    """
     plain: PreTrainedModel = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
     part = folder.with_name("model.part")
     for leftover in (part, folder):
@@ -296,7 +357,9 @@ def _save_model(model: Any, student: Student, folder: Path) -> None:
     part.rename(folder)
 
 
-def _result(trainer: StudentTrainer, watch: Watch, out: Path, steps: StepDataset, validation: int, left_out: dict[str, int]) -> TrainResult:
+def _result(
+    trainer: StudentTrainer, watch: Watch, out: Path, steps: StepDataset, validation: int, left_out: dict[str, int]
+) -> TrainResult:
     history = trainer.state.log_history
     losses = [entry["loss"] for entry in history if "loss" in entry]
     validation_losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]

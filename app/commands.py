@@ -10,6 +10,7 @@ import uvicorn
 
 from app.database.embedded import database_url
 from app.database.migrate import upgrade
+from app.doctor import examine
 from app.errors import InputError
 from app.settings import get_settings
 
@@ -59,3 +60,16 @@ def migrate() -> None:
     """Bring the database to the newest schema. Does nothing when it is there already."""
     upgrade(database_url(get_settings()))
     click.echo("The database is at the newest schema.")
+
+
+@click.command(epilog="Example: blindrate doctor")
+def doctor() -> None:
+    """Check the installation and say what to mend. Exit status 1 when something that is needed is amiss."""
+    findings = list(examine(get_settings()))
+    for finding in findings:
+        mark = "ok  " if finding.well else "MEND" if finding.required else "note"
+        click.echo(f"{mark}  {finding.what}: {finding.seen}")
+        if finding.advice:
+            click.echo(f"      {finding.advice}")
+    if any(not finding.well and finding.required for finding in findings):
+        raise SystemExit(1)

@@ -57,7 +57,7 @@ async def cancel_job(session: AsyncSession, job_id: int, *, researcher_id: int |
     if job is None:
         raise NotFoundError(f"There is no job number {job_id}.")
     if job.state not in OPEN_STATES:
-        raise ConflictError(f"Job {job_id} has {job.state} already; there is nothing to cancel.")
+        raise ConflictError(f"Job {job_id} is {job.state} already; there is nothing to cancel.")
     job.cancel_requested = True
     if job.state == "queued":
         job.state, job.finished_at = "cancelled", datetime.now(UTC)

@@ -54,7 +54,7 @@ def generate(
     """
     model: Any = student.model
     ids, mask = padded(prompts, student.pad_id, left=not student.is_encoder_decoder)
-    width = 0 if student.is_encoder_decoder else ids.shape[1]
+    width = 1 if student.is_encoder_decoder else ids.shape[1]  # what precedes the output: the start token or the prompt
     processors = LogitsProcessorList()
     if no_repeat_ngram_size:
         processors.append(OnOutputOnly(NoRepeatNGramLogitsProcessor(no_repeat_ngram_size), width))
@@ -76,7 +76,7 @@ def generate(
             logits_processor=processors,
         )
     results = []
-    for row in output[:, max(width, 1) if student.is_encoder_decoder else width :].tolist():
+    for row in output[:, width:].tolist():
         finished = student.eos_id in row
         kept = row[: row.index(student.eos_id)] if finished else row
         text = str(student.tokenizer.decode(kept, skip_special_tokens=True))

@@ -43,7 +43,7 @@ def data(questions: list[Question], rationales: dict[str, TeacherRationales]) ->
 
 
 def loss_task_by_task(student: Student, rows: list[EncodedRow], weights: dict[str, float]) -> torch.Tensor:
-    """The definition, written without any of our batching: each row alone through the model, unpadded; mean over a task's target tokens; weighted sum."""
+    """The definition, without any of our batching: each row alone, unpadded; mean over a task's target tokens; weighted sum."""
     total = torch.zeros(())
     for task, weight in weights.items():
         losses = []
@@ -52,7 +52,8 @@ def loss_task_by_task(student: Student, rows: list[EncodedRow], weights: dict[st
             if student.is_encoder_decoder:
                 start = student.model.config.decoder_start_token_id
                 logits = student.model(
-                    input_ids=torch.tensor([row.input_ids]), decoder_input_ids=torch.tensor([[start, *row.target_ids[:-1]]])
+                    input_ids=torch.tensor([row.input_ids]),
+                    decoder_input_ids=torch.tensor([[start, *row.target_ids[:-1]]]),
                 ).logits[0]
             else:
                 logits = student.model(input_ids=torch.tensor([row.input_ids + row.target_ids])).logits[0]
@@ -94,7 +95,9 @@ def test_padding_does_not_count_in_the_loss(student: Student, config: StudentCon
     torch.testing.assert_close(alone, beside, rtol=1e-5, atol=1e-5)
 
 
-def test_only_target_tokens_are_learned_and_the_end_token_is_one(student: Student, config: StudentConfig, data: Data) -> None:
+def test_only_target_tokens_are_learned_and_the_end_token_is_one(
+    student: Student, config: StudentConfig, data: Data
+) -> None:
     rows = encoded_rows(student, config, data, count=2)
     batch = collate(student, MicroBatch(rows, [1.0] * len(rows)))
     assert batch["target_ids"].tolist() == [token for row in rows for token in row.target_ids]
@@ -108,7 +111,9 @@ def test_only_target_tokens_are_learned_and_the_end_token_is_one(student: Studen
         assert all(student.eos_id not in row.input_ids for row in rows)
 
 
-def test_rows_over_the_limits_are_left_out_whole_and_counted(student: Student, config: StudentConfig, data: Data) -> None:
+def test_rows_over_the_limits_are_left_out_whole_and_counted(
+    student: Student, config: StudentConfig, data: Data
+) -> None:
     questions, rationales = data
     few = [rows_of(q, rationales[q.id], config) for q in questions[:8]]
     everything, none_left_out = encode_questions(student, few, config)
@@ -131,7 +136,9 @@ def step_ids(dataset: StepDataset, step: int) -> list[str]:
     return [dataset.questions[i].question_id for i in dataset.step_questions(step)[1]]
 
 
-def test_an_epoch_visits_each_question_at_most_once_and_epochs_differ(student: Student, config: StudentConfig, data: Data) -> None:
+def test_an_epoch_visits_each_question_at_most_once_and_epochs_differ(
+    student: Student, config: StudentConfig, data: Data
+) -> None:
     dataset = steps(student, config, data)
     per_epoch = dataset.steps_per_epoch
     first = [name for step in range(per_epoch) for name in step_ids(dataset, step)]
@@ -149,16 +156,22 @@ def test_a_step_depends_on_the_seed_and_its_number_only(student: Student, config
     assert [step_ids(other, step) for step in range(25)] != forward
 
 
-def test_the_parts_of_all_processes_are_the_rows_of_the_step(student: Student, config: StudentConfig, data: Data) -> None:
+def test_the_parts_of_all_processes_are_the_rows_of_the_step(
+    student: Student, config: StudentConfig, data: Data
+) -> None:
     def contents(dataset: StepDataset) -> list[tuple[list[int], list[int], float]]:
         parts = [dataset[i] for i in range(dataset.parts)]
-        found = [(r.input_ids, r.target_ids, w) for part in parts for r, w in zip(part.rows, part.weights, strict=True) if w]
+        found = [
+            (r.input_ids, r.target_ids, w) for part in parts for r, w in zip(part.rows, part.weights, strict=True) if w
+        ]
         return sorted(found)
 
     assert contents(steps(student, config, data, processes=3)) == contents(steps(student, config, data))
 
 
-def test_a_step_with_fewer_rows_than_parts_gives_every_process_a_pass_without_weight(student: Student, config: StudentConfig, data: Data) -> None:
+def test_a_step_with_fewer_rows_than_parts_gives_every_process_a_pass_without_weight(
+    student: Student, config: StudentConfig, data: Data
+) -> None:
     rows = encoded_rows(student, config, data, count=1)[:2]
     parts = micro_batches(rows, task_weights(config), 4, is_encoder_decoder=student.is_encoder_decoder)
     assert len(parts) == 4
@@ -175,7 +188,9 @@ def cost(rows: list[EncodedRow], groups: list[list[int]], *, is_encoder_decoder:
     total = 0
     for group in (g for g in groups if g):
         if is_encoder_decoder:
-            total += len(group) * (max(len(rows[i].input_ids) for i in group) + max(len(rows[i].target_ids) for i in group))
+            total += len(group) * (
+                max(len(rows[i].input_ids) for i in group) + max(len(rows[i].target_ids) for i in group)
+            )
         else:
             total += len(group) * max(rows[i].tokens for i in group)
     return total
@@ -230,7 +245,10 @@ def test_no_usable_rationale_at_all_is_an_error_that_says_so(student: Student, c
 
 
 def test_prompt_and_target_are_encoded_as_they_are_at_test_time(student: Student) -> None:
-    (prompt,), (target,) = encode_prompts(student, ["[predict] Question: x"]), encode_targets(student, ["The answer is x"])
+    (prompt,), (target,) = (
+        encode_prompts(student, ["[predict] Question: x"]),
+        encode_targets(student, ["The answer is x"]),
+    )
     assert student.tokenizer.decode(target) == "The answer is x</s>"
     assert (prompt[-1] == student.eos_id) == student.is_encoder_decoder
     assert encode_prompts(student, []) == encode_targets(student, []) == []

@@ -17,7 +17,9 @@ from training.student.objectives import (
 )
 
 QUESTION = Question("q", "Where do boats rest?", ("harbour", "barn", "mill", "Barn"), "harbour", "made", "train")
-RATIONALES = TeacherRationales("q", "Boats moor there.", ("h", "b1", "m", "b2"), None, "Boats moor there, not in mills.")
+RATIONALES = TeacherRationales(
+    "q", "Boats moor there.", ("h", "b1", "m", "b2"), None, "Boats moor there, not in mills."
+)
 
 
 def settings(**changes: object) -> StudentConfig:
@@ -57,7 +59,9 @@ def test_a_repeated_right_answer_is_no_counterfactual_target_either() -> None:
 
 def test_each_counterfactual_rationale_leads_to_the_choice_it_argues_for() -> None:
     question = Question("q", "Do whales sing?", ("yes", "no"), "yes", "strategyqa", "train")
-    rows = rows_of(question, TeacherRationales("q", "r", ("They do.", "They cannot.")), settings(objective="counterfactual"))
+    rows = rows_of(
+        question, TeacherRationales("q", "r", ("They do.", "They cannot.")), settings(objective="counterfactual")
+    )
     (row,) = rows.counterfactuals
     assert "They cannot." in row.input
     assert "They do." not in row.input

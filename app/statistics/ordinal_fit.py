@@ -18,12 +18,15 @@ from app.statistics.ordinal_likelihood import Mode, OrdinalData, Point, find_mod
 
 GRADIENT_TOLERANCE = 1e-5
 """Largest gradient component at which the search stops, in units of about one standard error."""
+ROUGH = [1.0]
+"""Tolerances of the passes before the last; each pass begins with a prescaling at where it starts."""
 ACCEPTED_GRADIENT = 1e-3
 """Above this the fit is reported as not converged: estimates may be off by this share of their standard error."""
 MAX_ITERATIONS = 200
 ZERO_SD = 1e-3
 """A standard deviation below this is tried at 0, and taken as 0 if the likelihood is no lower there."""
-LONGEST_STEP = 5.0
+LONGEST_STEP = 0.3
+"""Longest step, in standard errors per square root of a rating: a fixed distance in the parameters themselves."""
 FLAT = 0.01
 """Information on one parameter below which its estimate has run away (separated ratings): a standard error above 10."""
 
@@ -81,21 +84,40 @@ def _threshold_jacobian(data: OrdinalData, x: Vector) -> NDArray[np.float64]:
     return out
 
 
-def _prescale(data: OrdinalData, x: Vector, mode: Mode) -> NDArray[np.float64]:
-    """M with MM' about the inverse information in the packed parameters: one unit of z in x = x0 + Mz is a standard error."""
+def _prescale(data: OrdinalData, x: Vector, mode: Mode, free: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """M with MM' about the inverse information in the free packed parameters: one unit of z in x = x0 + Mz is a standard error.
+
+    The block of thresholds and effects is that given the standard deviations; the columns of these are differences of the
+    exact gradient, because thresholds and effects grow with them.
+    """
     information, kept = joint_information(data, mode)
-    count = data.sets * data.cuts
-    jacobian = np.eye(len(information))
+    count, m = data.sets * data.cuts, len(information)
+    jacobian = np.eye(m)
     jacobian[:count, :count] = _threshold_jacobian(data, x)
-    information = jacobian.T @ information @ jacobian
-    values, vectors = np.linalg.eigh(information)
-    out = np.zeros((len(x), len(x)))
-    m = len(values)
-    out[:m, :m] = vectors / np.sqrt(np.maximum(values, FLAT))
-    # One-way classification: the information on a standard deviation s with shrinkage k is 2 q k^2 / s^2.
-    sds = np.maximum(np.abs(x[m:]), 0.1)
-    out[np.arange(m, len(x)), np.arange(m, len(x))] = sds / np.sqrt(2.0 * np.asarray(data.blocks.sizes)) / np.maximum(kept, 0.05)
+    full = np.zeros((len(x), len(x)))
+    full[:m, :m] = jacobian.T @ information @ jacobian
+    here = _packed_gradient(data, x, mode)
+    for k in np.flatnonzero(free[m:]):
+        step = 0.02 * max(abs(x[m + k]), 0.1)
+        moved = x.copy()
+        moved[m + k] += step
+        column = (here - _packed_gradient(data, moved, find_mode(data, _unpack(data, moved), mode.u))) / step
+        full[m + k, : m + k + 1] = full[: m + k + 1, m + k] = column[: m + k + 1]
+        # One-way classification: the information on a standard deviation s with shrinkage k is 2 q k^2 / s^2.
+        usual = 2.0 * data.blocks.sizes[k] * (max(kept[k], 0.05) / max(abs(x[m + k]), 0.1)) ** 2
+        if column[m + k] < 0.2 * usual:
+            full[m + k, :], full[:, m + k] = 0.0, 0.0
+            full[m + k, m + k] = usual
+    values, vectors = np.linalg.eigh(full[np.ix_(free, free)])
+    out = np.zeros((len(x), int(free.sum())))
+    out[free] = vectors / np.sqrt(np.maximum(values, FLAT))
     return out
+
+
+def _packed_gradient(data: OrdinalData, x: Vector, mode: Mode) -> Vector:
+    """Gradient of the log-likelihood in the packed parameters."""
+    found = gradient_at(data, _unpack(data, x), mode)
+    return np.concatenate([_threshold_jacobian(data, x).T @ found.thresholds.ravel(), found.effects, found.sds])
 
 
 class _Objective:
@@ -107,8 +129,7 @@ class _Objective:
         self.u = np.zeros(data.blocks.size)
         self.mode = find_mode(data, _unpack(data, x0), self.u)
         self.u = self.mode.u
-        self.scaling = _prescale(data, x0, self.mode)[:, free]
-        self.scaling[~free] = 0.0
+        self.scaling = _prescale(data, x0, self.mode, free)
 
     def x(self, z: Vector) -> Vector:
         """Packed parameters at z."""
@@ -126,17 +147,13 @@ class _Objective:
             return np.inf, np.zeros(len(z))
         if not np.isfinite(mode.log_likelihood):
             return np.inf, np.zeros(len(z))
-        gradient = gradient_at(self.data, point, mode)
         self.mode, self.u = mode, mode.u
-        count = self.data.sets * self.data.cuts
-        packed = np.concatenate(
-            [_threshold_jacobian(self.data, x).T @ gradient.thresholds.ravel(), gradient.effects, gradient.sds]
-        )
-        assert len(packed) == count + len(point.effects) + len(point.sds)
-        return -mode.log_likelihood, -(self.scaling.T @ packed)
+        return -mode.log_likelihood, -(self.scaling.T @ _packed_gradient(self.data, x, mode))
 
 
-def minimise(objective: Callable[[Vector], tuple[float, Vector]], size: int) -> tuple[Vector, float, Vector, int]:
+def minimise(
+    objective: Callable[[Vector], tuple[float, Vector]], size: int, tolerance: float, longest: float
+) -> tuple[Vector, float, Vector, int]:
     """(z, value, gradient, iterations): BFGS from z = 0 with the identity as first inverse Hessian.
 
     Backtracking with quadratic interpolation; an update that would lose positive definiteness is left out.
@@ -146,14 +163,14 @@ def minimise(objective: Callable[[Vector], tuple[float, Vector]], size: int) -> 
     inverse = np.eye(size)
     iteration = 0
     for iteration in range(1, MAX_ITERATIONS + 1):
-        if size == 0 or np.abs(gradient).max() < GRADIENT_TOLERANCE:
+        if size == 0 or np.abs(gradient).max() < tolerance:
             break
         direction = -inverse @ gradient
         slope = float(gradient @ direction)
         if slope >= 0:
             inverse = np.eye(size)
             direction, slope = -gradient, -float(gradient @ gradient)
-        length = min(1.0, LONGEST_STEP / max(float(np.linalg.norm(direction)), 1e-300))
+        length = min(1.0, longest / max(float(np.linalg.norm(direction)), 1e-300))
         noise = 1e-12 * (1.0 + abs(value))
         while True:
             new_value, new_gradient = objective(z + length * direction)
@@ -167,8 +184,6 @@ def minimise(objective: Callable[[Vector], tuple[float, Vector]], size: int) -> 
         step, change = length * direction, new_gradient - gradient
         product = float(step @ change)
         if product > 1e-10 * float(np.linalg.norm(step) * np.linalg.norm(change)):
-            if iteration == 1:
-                inverse *= product / float(change @ change)
             left = np.eye(size) - np.outer(step, change) / product
             inverse = left @ inverse @ left.T + np.outer(step, step) / product
         z, value, gradient = z + step, new_value, new_gradient
@@ -183,15 +198,20 @@ def maximise(data: OrdinalData, start: Point | None = None, *, fixed_at_zero: bo
     point = start_point(data, fixed_at_zero) if start is None else start
     iterations = evaluations = 0
     zero = np.full(len(point.sds), fixed_at_zero)
+    longest = max(5.0, LONGEST_STEP * float(np.sqrt(len(data.rating))))
+    tolerances = [*ROUGH, GRADIENT_TOLERANCE]
     while True:
         x0 = _pack(point)
         free = np.concatenate([np.ones(len(x0) - len(zero), dtype=bool), ~zero])
         objective = _Objective(data, x0, free)
-        z, _, gradient, steps = minimise(objective, int(free.sum()))
+        tolerance = tolerances.pop(0) if len(tolerances) > 1 else tolerances[0]
+        z, _, gradient, steps = minimise(objective, int(free.sum()), tolerance, longest)
         iterations += steps
         evaluations += objective.evaluations
         point = _unpack(data, objective.x(z))
         point = Point(point.thresholds, point.effects, np.abs(point.sds))
+        if tolerance > GRADIENT_TOLERANCE:
+            continue
         mode = find_mode(data, point, objective.u)
         small = (point.sds < ZERO_SD) & ~zero
         for k in np.flatnonzero(small):

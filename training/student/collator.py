@@ -4,11 +4,12 @@ weight per row.
 A step's loss is the weighted sum over tasks of the mean loss per target token. Each target token of task t carries
 the weight w_t / N_t, N_t being the number of target tokens of that task in the whole step, so that a step may be cut
 anywhere (into micro-batches, over processes) and the parts add up to the same gradient. That freedom is used against
-padding: rows are sorted by shape and cut where padding is least.
+padding: rows are grouped by shape, and cut where that saves most padding.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,40 +122,54 @@ def row_weights(rows: Sequence[EncodedRow], weights: dict[Task, float]) -> list[
     return [weights[row.task] / totals[row.task] for row in rows]
 
 
-def cut_rows(rows: Sequence[EncodedRow], parts: int, *, is_encoder_decoder: bool) -> list[list[int]]:
-    """Cut rows into `parts` groups with as little padding as a sorted order allows. Returns positions of rows; groups
-    may be empty if rows are few.
+def _best_split(sources: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """The cut of a group in two, along one of its lengths, that saves most padded tokens: (saved, one side, other side).
 
-    Order: by length for decoder-only models; for encoder-decoders by input length less target length, which sets long
-    targets (explanations) apart from long inputs (counterfactuals). The cuts are the optimum for that order, found by
-    dynamic programming over padded tokens.
+    Equal rows, where nothing can be saved, are cut in the middle. Needs at least two rows.
+    """
+    count = len(sources)
+    whole = count * (sources.max() + targets.max())
+    sizes = np.arange(1, count)
+    best: tuple[float, np.ndarray, np.ndarray] | None = None
+    for order in (np.lexsort((targets, sources)), np.lexsort((sources, targets))):
+        first, second = sources[order], targets[order]
+        before = np.maximum.accumulate(first) + np.maximum.accumulate(second)
+        after = np.maximum.accumulate(first[::-1])[::-1] + np.maximum.accumulate(second[::-1])[::-1]
+        saved = whole - sizes * before[:-1] - (count - sizes) * after[1:]
+        cut = int(saved.argmax()) + 1 if saved.max() > 0 else count // 2
+        if best is None or saved[cut - 1] > best[0]:
+            best = float(saved[cut - 1]), order[:cut], order[cut:]
+    assert best is not None
+    return best
+
+
+def cut_rows(rows: Sequence[EncodedRow], parts: int, *, is_encoder_decoder: bool) -> list[list[int]]:
+    """Cut rows into `parts` groups of similar shape. Returns positions of rows; if rows are fewer than parts, some
+    groups are empty.
+
+    A group costs its rows times its longest input and longest target (for decoder-only models: times its longest
+    input and target together). Again and again the group that gains most is cut in two, and the largest where none
+    gains, so that more parts always mean less memory, too.
     """
     sources = np.array([len(row.input_ids) if is_encoder_decoder else row.tokens for row in rows])
     targets = np.array([len(row.target_ids) if is_encoder_decoder else 0 for row in rows])
-    order = np.lexsort((sources, sources - targets)) if is_encoder_decoder else np.argsort(sources, kind="stable")
-    count = len(rows)
-    parts_used = min(parts, count)
-    size = np.arange(count)
-    cost = np.full((count, count), np.inf)  # cost[i, j]: padded tokens of a group of the sorted rows i..j
-    for i in range(count):
-        tail = order[i:]
-        longest = np.maximum.accumulate(sources[tail]) + np.maximum.accumulate(targets[tail])
-        cost[i, i:] = (size[i:] - i + 1) * longest
-    best = cost[0]
-    starts = []
-    for _ in range(1, parts_used):
-        # A group that starts at i (row i of the sum) comes after the best cut of the rows before i.
-        total = np.concatenate(([np.inf], best[:-1]))[:, None] + cost
-        starts.append(total.argmin(axis=0))
-        best = total.min(axis=0)
-    groups: list[list[int]] = []
-    end = count
-    for begins in reversed(starts):
-        begin = int(begins[end - 1])
-        groups.append(order[begin:end].tolist())
-        end = begin
-    groups.append(order[:end].tolist())
-    return [*reversed(groups), *([[]] * (parts - parts_used))]
+    groups = [np.arange(len(rows))]
+    splits = [_best_split(sources, targets) if len(rows) > 1 else None]
+
+    def gain(i: int) -> tuple[float, int]:
+        split = splits[i]
+        return (-1.0, 0) if split is None else (split[0], len(groups[i]))
+
+    while len(groups) < min(parts, len(rows)):
+        chosen = max(range(len(groups)), key=gain)
+        group, split = groups.pop(chosen), splits.pop(chosen)
+        assert split is not None
+        for side in split[1:]:
+            half = group[side]
+            groups.append(half)
+            splits.append(_best_split(sources[half], targets[half]) if len(half) > 1 else None)
+    by_cost = sorted(groups, key=lambda g: -len(g) * (sources[g].max() + targets[g].max()))
+    return [*(group.tolist() for group in by_cost), *([[]] * (parts - len(groups)))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +221,9 @@ class StepDataset(Dataset[MicroBatch]):
         self.is_encoder_decoder = student.is_encoder_decoder
         self.parts = config.gradient_accumulation * processes
         self.steps_per_epoch = max(1, len(questions) // config.batch_size)
-        self._lengths = np.array([sum(row.tokens for row in (*q.always, *q.counterfactuals)) for q in questions])
+        rows = [q.always or q.counterfactuals for q in questions]
+        self._prompt_lengths = np.array([len(some[0].input_ids) for some in rows])
+        self._target_lengths = np.array([sum(len(row.target_ids) for row in some) for some in rows])
         self._step: tuple[int, list[MicroBatch]] | None = None
         self._epoch: tuple[int, list[np.ndarray]] | None = None
 
@@ -237,10 +254,15 @@ class StepDataset(Dataset[MicroBatch]):
         order = order[: self.steps_per_epoch * size]
         if self.config.group_by_length:
             pool = POOL_STEPS * size
-            pools = [order[i : i + pool] for i in range(0, len(order), pool)]
-            order = np.concatenate([part[np.argsort(self._lengths[part], kind="stable")] for part in pools])
+            order = np.concatenate([self._by_length(order[i : i + pool]) for i in range(0, len(order), pool)])
         batches = np.split(order, self.steps_per_epoch)
         return [batches[i] for i in rng.permutation(len(batches))]
+
+    def _by_length(self, pool: np.ndarray) -> np.ndarray:
+        """A pool in strips of similar targets (explanations), each sorted by prompt: neighbours are alike in both."""
+        by_target = pool[np.argsort(self._target_lengths[pool], kind="stable")]
+        strips = np.array_split(by_target, max(1, round(math.sqrt(len(pool) / self.config.batch_size))))
+        return np.concatenate([strip[np.argsort(self._prompt_lengths[strip], kind="stable")] for strip in strips])
 
     def step(self, step: int) -> list[MicroBatch]:
         """The micro-batches of one step."""

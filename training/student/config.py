@@ -38,7 +38,8 @@ class ShrinkConfig(Settings):
 
 
 class LoraConfig(Settings):
-    """Low-rank adapters (Hu et al. 2021) instead of full training; merged into the weights when the student is saved."""
+    """Low-rank adapters (Hu et al. 2021) instead of full training; merged into the weights when the student is saved.
+    """
 
     r: int = Field(default=16, ge=1)
     alpha: int = Field(default=32, ge=1)
@@ -53,8 +54,8 @@ class StudentConfig(Settings):
     always come from the counterfactual teacher set. counterfactuals: every wrong choice's rationale in each step, or
     one drawn per question and epoch. alpha weighs predict against explain, beta factual against counterfactual, gamma
     multitask against counterfactual (see objectives.task_weights). gradient_accumulation: number of micro-batches a
-    step's rows are cut into after sorting by length; it changes memory and padding, never the result. precision auto:
-    bf16 where the device computes it in hardware, else float32 (weights and optimizer stay float32 in any case).
+    step's rows are cut into by length; it changes memory and padding, never the result. precision auto: bf16 where
+    the device computes it in hardware, else float32 (weights and optimizer stay float32 in any case).
     """
 
     model: str
@@ -67,7 +68,7 @@ class StudentConfig(Settings):
     counterfactuals: Literal["all", "one_per_epoch"] = "all"
     max_steps: int = Field(default=5000, ge=1)
     batch_size: int = Field(default=48, ge=1)
-    gradient_accumulation: int = Field(default=4, ge=1)
+    gradient_accumulation: int = Field(default=12, ge=1)
     learning_rate: float = Field(default=5e-5, gt=0)
     warmup_steps: int = Field(default=0, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)

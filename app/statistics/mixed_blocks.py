@@ -118,7 +118,7 @@ class CrossedBlocks:
 
     def scatter(self, observations: Vector) -> Vector:
         """Z' v: the sum of each level's observations; (size,)."""
-        total = np.bincount(self.columns[0], observations, minlength=self.size)
+        total: Vector = np.bincount(self.columns[0], observations, minlength=self.size)
         for k in range(1, self.count):
             total += np.bincount(self.columns[k], observations, minlength=self.size)
         return total
@@ -150,7 +150,10 @@ class CrossedBlocks:
             schur -= (cross.T @ solved).toarray()
             for i in self.rest:
                 at = self.level_columns[i] - self.head
-                schur[at, at] += 1.0 + sds[i] ** 2 * np.bincount(self.columns[i], weights, minlength=self.size)[self.level_columns[i]]
+                schur[at, at] += (
+                    1.0
+                    + sds[i] ** 2 * np.bincount(self.columns[i], weights, minlength=self.size)[self.level_columns[i]]
+                )
             for i, j in combinations(self.rest, 2):
                 index = (self.columns[i] - self.head) * m + self.columns[j] - self.head
                 block = sds[i] * sds[j] * np.bincount(index, weights, minlength=m * m).reshape(m, m)
@@ -166,7 +169,9 @@ class CrossedBlocks:
     def _apply_head_to_cross(self, inverse: NDArray[np.float64], cross: sparse.csr_array) -> sparse.csr_array:
         """A^-1 B, sparse."""
         if self.width == 1:
-            return sparse.csr_array((cross.data * inverse[self.rows, 0, 0], self.cols, self.row_pointers), shape=cross.shape)
+            return sparse.csr_array(
+                (cross.data * inverse[self.rows, 0, 0], self.cols, self.row_pointers), shape=cross.shape
+            )
         blocks = sparse.bsr_array(
             (inverse, np.arange(self.groups), np.arange(self.groups + 1)), shape=(self.head, self.head)
         )

@@ -47,6 +47,8 @@ class Design:
     groupings: list[Grouping]
     fixed_at_zero: bool
     """No random effect can be estimated: the one grouping is there for its structure only, with standard deviation 0."""
+    levels: dict[str, int] = field(default_factory=dict)
+    """Levels of each random effect asked for, those left out too."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -111,7 +113,12 @@ def make_design(
     codes, labels = coded(complete[condition])
     if len(labels) < 2:
         raise NotEstimableError(f"there is only one condition with ratings ({labels[0]})")
-    groupings, fixed_at_zero = _groupings(complete, participant, item, explanation, participant_condition, codes, notes)
+    wanted = _wanted_groupings(complete, participant, item, explanation)
+    if participant_condition:
+        cells, pairs = crossed_codes(wanted[0].codes, codes)
+        names = [f"{wanted[0].labels[p]}:{labels[c]}" for p, c in pairs]
+        wanted.append(Grouping("participant:condition", cells, names))
+    groupings, fixed_at_zero = _estimable(wanted, len(complete), notes)
     values = complete[response].to_numpy()
     baseline = _baseline(values, codes, len(labels))
     indicators = (codes[:, None] == np.delete(np.arange(len(labels)), baseline)).astype(float)
@@ -119,7 +126,20 @@ def make_design(
     extra, terms = _full_rank(indicators, extra, terms, notes)
     centre, scale = extra.mean(axis=0), extra.std(axis=0)
     fixed = np.hstack([indicators, (extra - centre) / scale])
-    return Design(values, [str(label) for label in labels], codes, baseline, fixed, terms, centre, scale, groupings, fixed_at_zero, notes)
+    return Design(
+        values,
+        [str(label) for label in labels],
+        codes,
+        baseline,
+        fixed,
+        terms,
+        centre,
+        scale,
+        groupings,
+        fixed_at_zero,
+        {grouping.name: len(grouping.labels) for grouping in wanted},
+        notes,
+    )
 
 
 def _baseline(values: NDArray[Any], codes: Codes, count: int) -> int:
@@ -130,36 +150,25 @@ def _baseline(values: NDArray[Any], codes: Codes, count: int) -> int:
     return max(range(count), key=lambda c: (min(distinct[c], 3), sizes[c], -c))
 
 
-def _groupings(
-    data: pd.DataFrame,
-    participant: str,
-    item: str,
-    explanation: str | None,
-    participant_condition: bool,
-    condition: Codes,
-    notes: list[str],
-) -> tuple[list[Grouping], bool]:
-    """The random effects that can be estimated, and whether none can."""
-    people, people_labels = coded(data[participant])
-    wanted = [Grouping("participant", people, [str(x) for x in people_labels])]
-    codes, labels = coded(data[item])
-    wanted.append(Grouping("item", codes, [str(x) for x in labels]))
-    if explanation:
-        codes, labels = coded(data[explanation])
-        wanted.append(Grouping("explanation", codes, [str(x) for x in labels]))
-    if participant_condition:
-        cells, pairs = crossed_codes(people, condition)
-        names = [str(x) for x in coded(pd.Series(condition))[1]]
-        wanted.append(
-            Grouping("participant:condition", cells, [f"{people_labels[p]}:{names[c]}" for p, c in pairs])
-        )
+def _wanted_groupings(data: pd.DataFrame, participant: str, item: str, explanation: str | None) -> list[Grouping]:
+    """The random effects of single columns, whether or not the data can tell them apart."""
+    columns = {"participant": participant, "item": item} | ({"explanation": explanation} if explanation else {})
+    wanted = []
+    for name, column in columns.items():
+        codes, labels = coded(data[column])
+        wanted.append(Grouping(name, codes, [str(label) for label in labels]))
+    return wanted
+
+
+def _estimable(wanted: list[Grouping], n: int, notes: list[str]) -> tuple[list[Grouping], bool]:
+    """The random effects that can be estimated, and whether none can (then the first, for its structure)."""
     kept: list[Grouping] = []
     for grouping in wanted:
         count = len(grouping.labels)
         same = [other for other in kept if len(other.labels) == count and _same_partition(other.codes, grouping.codes)]
         if count < 2:
             notes.append(f"no random effect for {grouping.name}: there is only one")
-        elif count == len(data):
+        elif count == n:
             notes.append(f"no random effect for {grouping.name}: each has one rating, so it cannot be told from chance")
         elif same:
             notes.append(f"no random effect for {grouping.name}: it is the same as {same[0].name} in these data")

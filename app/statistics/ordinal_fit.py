@@ -225,7 +225,15 @@ def maximise(data: OrdinalData, start: Point | None = None, *, fixed_at_zero: bo
         point = risen
         zero[:] = False
     largest = float(np.abs(gradient).max()) if len(gradient) else 0.0
-    return Fit(point, mode, largest < ACCEPTED_GRADIENT, iterations, evaluations, largest, [int(k) for k in np.flatnonzero(zero)])
+    return Fit(
+        point,
+        mode,
+        largest < ACCEPTED_GRADIENT,
+        iterations,
+        evaluations,
+        largest,
+        [int(k) for k in np.flatnonzero(zero)],
+    )
 
 
 def _with_sd(point: Point, k: int, value: float) -> Point:

@@ -88,7 +88,6 @@ class Mode:
     terms: Terms
     factor: Factor
     log_likelihood: float
-    steps: int
 
 
 def bounds(data: OrdinalData, thresholds: NDArray[np.float64]) -> tuple[Vector, Vector]:
@@ -128,7 +127,7 @@ def find_mode(data: OrdinalData, point: Point, start: Vector) -> Mode:
         at_zero, terms_zero = evaluate(zero)
         if at_zero > value:
             u, value, terms = zero, at_zero, terms_zero
-    for step in range(1, MODE_STEPS + 1):
+    for _ in range(MODE_STEPS):
         slope_a, slope_b = terms.slopes
         factor = blocks.factor(slope_a + slope_b, point.sds)
         gradient = scale * blocks.scatter(terms.score) - u
@@ -145,7 +144,7 @@ def find_mode(data: OrdinalData, point: Point, start: Vector) -> Mode:
             break
     slope_a, slope_b = terms.slopes
     factor = blocks.factor(slope_a + slope_b, point.sds)
-    return Mode(u, terms, factor, value - 0.5 * factor.logdet, step)
+    return Mode(u, terms, factor, value - 0.5 * factor.logdet)
 
 
 @dataclass
@@ -175,7 +174,7 @@ def gradient_at(data: OrdinalData, point: Point, mode: Mode) -> Gradient:
     at_lower = -terms.lower - push - 0.5 * leverage * curve_b - 0.5 * slope_b * carried
     width = data.cuts + 2
     flat = data.threshold_set * width + data.rating
-    sums = np.bincount(flat + 1, at_upper, minlength=data.sets * width)
+    sums: Vector = np.bincount(flat + 1, at_upper, minlength=data.sets * width)
     sums += np.bincount(flat, at_lower, minlength=data.sets * width)
     thresholds = sums.reshape(data.sets, width)[:, 1:-1]
     by_level = blocks.scatter(total) * mode.u
@@ -210,7 +209,9 @@ def joint_information(data: OrdinalData, mode: Mode) -> tuple[NDArray[np.float64
     # exp(g) / (exp(g) - 1)^2 for the categories that have a threshold on both sides
     kappa = np.zeros(n)
     kappa[inner] = 0.25 / np.sinh(0.5 * np.minimum(terms.gap[inner], 700.0)) ** 2
-    information = upper.T @ (slope_a[:, None] * upper) + lower.T @ (slope_b[:, None] * lower) + gap.T @ (kappa[:, None] * gap)
+    information = (
+        upper.T @ (slope_a[:, None] * upper) + lower.T @ (slope_b[:, None] * lower) + gap.T @ (kappa[:, None] * gap)
+    )
     moved = slope_a[:, None] * upper + slope_b[:, None] * lower
     scale = blocks.spread(mode.factor.sds)
     cross = np.column_stack([scale * blocks.scatter(moved[:, j]) for j in range(count + p)])

@@ -118,7 +118,7 @@ class CrossedBlocks:
 
     def scatter(self, observations: Vector) -> Vector:
         """Z' v: the sum of each level's observations; (size,)."""
-        total: Vector = np.bincount(self.columns[0], observations, minlength=self.size)
+        total = np.bincount(self.columns[0], observations, minlength=self.size).astype(float, copy=False)
         for k in range(1, self.count):
             total += np.bincount(self.columns[k], observations, minlength=self.size)
         return total

@@ -25,8 +25,8 @@ ACCEPTED_GRADIENT = 1e-3
 MAX_ITERATIONS = 200
 ZERO_SD = 1e-3
 """A standard deviation below this is tried at 0, and taken as 0 if the likelihood is no lower there."""
-LONGEST_STEP = 0.3
-"""Longest step, in standard errors per square root of a rating: a fixed distance in the parameters themselves."""
+LONGEST_STEP = 1.5
+"""Largest change of a packed parameter in one step: all are on the logit scale or logarithms."""
 FLAT = 0.01
 """Information on one parameter below which its estimate has run away (separated ratings): a standard error above 10."""
 
@@ -152,12 +152,14 @@ class _Objective:
 
 
 def minimise(
-    objective: Callable[[Vector], tuple[float, Vector]], size: int, tolerance: float, longest: float
+    objective: Callable[[Vector], tuple[float, Vector]], scaling: NDArray[np.float64], tolerance: float
 ) -> tuple[Vector, float, Vector, int]:
     """(z, value, gradient, iterations): BFGS from z = 0 with the identity as first inverse Hessian.
 
-    Backtracking with quadratic interpolation; an update that would lose positive definiteness is left out.
+    No step moves a parameter (`scaling` @ z) by more than LONGEST_STEP. Backtracking with quadratic interpolation; an update
+    that would lose positive definiteness is left out.
     """
+    size = scaling.shape[1]
     z = np.zeros(size)
     value, gradient = objective(z)
     inverse = np.eye(size)
@@ -170,7 +172,7 @@ def minimise(
         if slope >= 0:
             inverse = np.eye(size)
             direction, slope = -gradient, -float(gradient @ gradient)
-        length = min(1.0, longest / max(float(np.linalg.norm(direction)), 1e-300))
+        length = min(1.0, LONGEST_STEP / max(float(np.abs(scaling @ direction).max()), 1e-300))
         noise = 1e-12 * (1.0 + abs(value))
         while True:
             new_value, new_gradient = objective(z + length * direction)
@@ -198,14 +200,13 @@ def maximise(data: OrdinalData, start: Point | None = None, *, fixed_at_zero: bo
     point = start_point(data, fixed_at_zero) if start is None else start
     iterations = evaluations = 0
     zero = np.full(len(point.sds), fixed_at_zero)
-    longest = max(5.0, LONGEST_STEP * float(np.sqrt(len(data.rating))))
     tolerances = [*ROUGH, GRADIENT_TOLERANCE]
     while True:
         x0 = _pack(point)
         free = np.concatenate([np.ones(len(x0) - len(zero), dtype=bool), ~zero])
         objective = _Objective(data, x0, free)
         tolerance = tolerances.pop(0) if len(tolerances) > 1 else tolerances[0]
-        z, _, gradient, steps = minimise(objective, int(free.sum()), tolerance, longest)
+        z, _, gradient, steps = minimise(objective, objective.scaling, tolerance)
         iterations += steps
         evaluations += objective.evaluations
         point = _unpack(data, objective.x(z))

@@ -110,7 +110,10 @@ def terms_at(above: Vector, below: Vector, eta: Vector) -> Terms:
 
 
 def find_mode(data: OrdinalData, point: Point, start: Vector) -> Mode:
-    """Newton's method for the mode of log P(Y | u) - u'u/2, halving steps that do not climb, from `start` (size,)."""
+    """Newton's method for the mode of log P(Y | u) - u'u/2, halving steps that do not climb, from `start` (size,).
+
+    Where it isn't found in MODE_STEPS steps the log-likelihood is minus infinity.
+    """
     blocks = data.blocks
     scale = blocks.spread(point.sds)
     above, below = bounds(data, point.thresholds)
@@ -142,6 +145,8 @@ def find_mode(data: OrdinalData, point: Point, start: Vector) -> Mode:
         u, value, terms = u + length * move, new_value, new_terms
         if decrement < MODE_DECREMENT:
             break
+    else:
+        value = -np.inf  # parameters far from any fit, where weights vanish: the search for them backs off
     slope_a, slope_b = terms.slopes
     factor = blocks.factor(slope_a + slope_b, point.sds)
     return Mode(u, terms, factor, value - 0.5 * factor.logdet)
@@ -174,7 +179,7 @@ def gradient_at(data: OrdinalData, point: Point, mode: Mode) -> Gradient:
     at_lower = -terms.lower - push - 0.5 * leverage * curve_b - 0.5 * slope_b * carried
     width = data.cuts + 2
     flat = data.threshold_set * width + data.rating
-    sums: Vector = np.bincount(flat + 1, at_upper, minlength=data.sets * width)
+    sums = np.bincount(flat + 1, at_upper, minlength=data.sets * width).astype(float, copy=False)
     sums += np.bincount(flat, at_lower, minlength=data.sets * width)
     thresholds = sums.reshape(data.sets, width)[:, 1:-1]
     by_level = blocks.scatter(total) * mode.u

@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from training.errors import TrainingInputError
+from training.small_models import resolve_model
 from training.student.config import LoraConfig, ShrinkConfig
 
 LAYER_KEY = re.compile(r"^(.*?\b(?:layers|block|h))\.(\d+)\.(.*)$")
@@ -107,10 +108,11 @@ def load_student(model: str, shrink: ShrinkConfig | None = None, dtype: torch.dt
         layers than asked for.
     """
     try:
-        config = AutoConfig.from_pretrained(model)
-        tokenizer = AutoTokenizer.from_pretrained(model)
+        source = resolve_model(model)
+        config = AutoConfig.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        loaded = kind.from_pretrained(model, dtype=dtype)
+        loaded = kind.from_pretrained(source, dtype=dtype)
     except (OSError, ValueError) as error:
         where = "folder" if Path(model).exists() else "hub id (and no such folder exists here)"
         first_line = str(error).strip().splitlines()[0]

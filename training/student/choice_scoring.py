@@ -40,8 +40,7 @@ def score_choices(
 
 
 def best_choice(scores: Sequence[float]) -> int | None:
-    """Position of the highest score (the first of equals); None if any score is not a number, as in a diverged model.
-    """
+    """Position of the highest score (the first of equals); None if any score is not a number, as in a diverged model."""
     if any(score != score for score in scores):
         return None
     return max(range(len(scores)), key=lambda i: scores[i])

@@ -38,8 +38,7 @@ class ShrinkConfig(Settings):
 
 
 class LoraConfig(Settings):
-    """Low-rank adapters (Hu et al. 2021) instead of full training; merged into the weights when the student is saved.
-    """
+    """Low-rank adapters (Hu et al. 2021) instead of full training; merged into the weights when the student is saved."""
 
     r: int = Field(default=16, ge=1)
     alpha: int = Field(default=32, ge=1)

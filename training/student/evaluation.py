@@ -65,8 +65,8 @@ def evaluate_student(
     metrics = _metrics(items, questions, evaluation_config)
     if evaluation_config.untrained_baseline:
         metrics["untrained"] = _untrained(items, questions, config, evaluation_config, out, progress, should_stop)
-    metrics |= _divergence(model_dir, metrics)
-    metrics |= {"objective": config.objective, "seed": config.seed, "steps": config.max_steps, "model": config.model}
+    metrics |= _training(model_dir, metrics)
+    metrics |= {"objective": config.objective, "seed": config.seed, "model": config.model}
     metrics |= {
         "config": config.model_dump(mode="json"),
         "evaluation": evaluation_config.model_dump(mode="json"),
@@ -244,8 +244,10 @@ def _untrained(
     }
 
 
-def _divergence(model_dir: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether a run diverged, and why. Read from the training's record beside the model where there is one."""
+def _training(model_dir: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Steps that were really trained, and whether the run diverged and why; from the training's record beside the model
+    if any.
+    """
     record = model_dir.parent / "training.json"
     training = json.loads(record.read_text())["result"] if record.exists() else {}
     reasons = [training["diverged_reason"]] if training.get("diverged") else []
@@ -255,6 +257,7 @@ def _divergence(model_dir: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "diverged": bool(reasons),
         "diverged_reasons": reasons,
         "at_chance_level": metrics["accuracy_ci"][0] <= metrics["chance"],
+        "steps": training.get("steps"),
     }
 
 

@@ -1,5 +1,4 @@
-"""Examining one batch of questions: the student's answers, its explanation, and whether the one follows from the other.
-"""
+"""Examining one batch of questions: the student's answers, its explanation, and whether the one follows from the other."""
 
 from __future__ import annotations
 

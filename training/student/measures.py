@@ -29,8 +29,7 @@ def accuracy_interval(correct: Sequence[bool], resamples: int) -> list[float]:
 
 
 def difference_interval(first: Sequence[bool], second: Sequence[bool], resamples: int) -> list[float]:
-    """95 % percentile bootstrap interval of the difference of two shares over the same questions (resampled in pairs).
-    """
+    """95 % percentile bootstrap interval of the difference of two shares over the same questions (resampled in pairs)."""
     differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     if differences.size < 2 or differences.min() == differences.max():
         return [float(differences.mean())] * 2

@@ -178,6 +178,20 @@ def shrunk(model: PreTrainedModel, layers: int) -> PreTrainedModel:
     return smaller.eval()
 
 
+def compile_layers(model: nn.Module) -> int:
+    """Compile each layer by itself, for any length; returns how many. Equal layers share their code, so that this takes
+    a fraction of the time of compiling the whole model, and batches of other shapes compile nothing anew. Parameter
+    names stay as they are.
+    """
+    layers = [module for name, module in model.named_modules() if LAYER_KEY.match(f"{name}.") and name[-1].isdigit()]
+    outermost = [
+        layer for layer in layers if not any(layer is not other and layer in set(other.modules()) for other in layers)
+    ]
+    for layer in outermost:
+        layer.compile(dynamic=True)
+    return len(outermost)
+
+
 def with_lora(model: PreTrainedModel, lora: LoraConfig) -> Any:
     """The model with trainable low-rank adapters and all else frozen (a peft model; merge_and_unload() gives a plain
     one).

@@ -34,7 +34,14 @@ from training.records import Question, TeacherRationales
 from training.student.checkpoints import MarkComplete, last_checkpoint, remove_torn_checkpoints
 from training.student.collator import EncodedQuestion, StepDataset, collate, encode_questions, micro_batches
 from training.student.config import Progress, ShouldStop, StudentConfig
-from training.student.models import Student, default_device, load_student, uses_bf16, with_lora
+from training.student.models import (
+    Student,
+    compile_layers,
+    default_device,
+    load_student,
+    uses_bf16,
+    with_lora,
+)
 from training.student.objectives import rows_of, task_weights
 
 VALIDATION_SEED = 0
@@ -228,7 +235,6 @@ def training_arguments(config: StudentConfig, folder: Path, *, validate: bool) -
         weight_decay=config.weight_decay,
         bf16=uses_bf16(config.precision),
         use_cpu=default_device() == "cpu",
-        torch_compile=config.compile,
         logging_steps=1,
         logging_nan_inf_filter=False,
         eval_strategy="steps" if validate else "no",
@@ -283,6 +289,8 @@ def train_student(
     if config.gradient_checkpointing and config.lora:
         student.model.enable_input_require_grads()
     folder = out / "checkpoints"
+    if config.compile:
+        compile_layers(student.model)
     args = training_arguments(config, folder, validate=bool(validation))
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "logs")
     steps = StepDataset(student, rows, weights, config, processes=args.world_size)

@@ -152,7 +152,7 @@ def test_a_diverged_run_is_evaluated_kept_and_marked(
         broken.model.get_input_embeddings().weight.fill_(float("nan"))
     broken.model.save_pretrained(tmp_path / "model")
     broken.tokenizer.save_pretrained(tmp_path / "model")
-    result = {"diverged": True, "diverged_reason": "the loss was not finite at step 7"}
+    result = {"steps": 7, "diverged": True, "diverged_reason": "the loss was not finite at step 7"}
     (tmp_path / "training.json").write_text(json.dumps({"result": result}))
     config = StudentConfig(model=str(llama_dir), objective="multitask", precision="float32")
     metrics = evaluate_student(config, QUICK, tmp_path / "model", test_questions, tmp_path / "run", provenance={})
@@ -160,7 +160,7 @@ def test_a_diverged_run_is_evaluated_kept_and_marked(
     assert metrics["accuracy"] == 0
     assert metrics["diverged_reasons"][0] == "the loss was not finite at step 7"
     assert "not above chance" in metrics["diverged_reasons"][1]
-    assert metrics["steps"] == config.max_steps
+    assert metrics["steps"] == 7 != config.max_steps
     assert len(lines(tmp_path / "run" / "explanations.jsonl")) == 8
 
 

@@ -27,6 +27,9 @@ PROMPTS_OF_READER: dict[str, str] = {
 }
 
 
+MadeField = Literal["id", "few_shot", "counterfactual", "critique", "revised"]
+
+
 class Part(BaseModel):
     """Base of all parts: unknown keys are errors, values are fixed after loading."""
 
@@ -114,14 +117,14 @@ class MadeTeacherConfig(Part):
     """
 
     path: str
-    mapping: dict[Literal["id", "few_shot", "counterfactual", "critique", "revised"], str | list[str]] = Field(
-        default_factory=lambda: {
-            "id": "id",
-            "few_shot": "few_shot_rationale",
-            "counterfactual": "counterfactual_rationales",
-            "revised": "revised_rationale",
-        }
-    )
+    mapping: dict[MadeField, str | list[str]] = Field(default_factory=dict)
+
+    @field_validator("mapping", mode="after")
+    @classmethod
+    def _names_something(cls, value: dict[MadeField, str | list[str]]) -> dict[MadeField, str | list[str]]:
+        if not set(value) - {"id", "critique"}:
+            raise ValueError("name the column of at least one of few_shot, counterfactual, revised")
+        return value
 
 
 class TeacherConfig(Part):
@@ -132,7 +135,7 @@ class TeacherConfig(Part):
     """
 
     engine: Annotated[LocalEngineConfig | HttpEngineConfig, Field(discriminator="type")] | None = None
-    methods: list[GenerationMethod] = Field(default_factory=lambda: ["few_shot", "counterfactual", "critique_revision"])
+    methods: tuple[GenerationMethod, ...] = ("few_shot", "counterfactual", "critique_revision")
     max_new_tokens: int = Field(default=160, ge=1)
     max_critique_tokens: int | None = Field(default=None, ge=1)
     temperature: float = Field(default=0.0, ge=0)

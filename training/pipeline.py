@@ -196,7 +196,7 @@ def _teacher_stage(
     engine = _engine(config.teacher)
     try:
         work = TeacherWork(config.teacher, engine, prompts, config.seed)
-        summaries = {}
+        summaries: dict[str, dict[str, Any]] = {}
         for method in methods:
             settings = source | _set_settings(config, method, engine, prompts, teacher)
             rows: list[Row] = make_set(

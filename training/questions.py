@@ -111,7 +111,7 @@ def _strategyqa(row: Row) -> Fields:
     return str(row.get("qid") or row["id"]), str(row["question"]), ["yes", "no"], "yes" if right else "no"
 
 
-def _table(mapping: Mapping[str, str | list[str]]) -> Callable[[Row], Fields]:
+def _table(mapping: Mapping[Any, str | list[str]]) -> Callable[[Row], Fields]:
     """Any table. choices: a list, a text with choices between |, or several columns; answer: a choice's text, else its
     letter or its position from 1 (looked up in this order).
     """
@@ -161,7 +161,7 @@ def _questions(config: QuestionsConfig, split: str) -> Iterator[Question]:
     rows = read_rows(Path(source.path)) if source.path else _hub_rows(source)
     reader = READERS.get(config.reader) or _table(config.mapping)
     for number, row in enumerate(rows, start=1):
-        for key, value in source.where.items():
+        for key in source.where:
             if key not in row:
                 raise TrainingInputError(
                     f"{name} row {number}: there is no column {key!r}; questions.{split}.where names it"

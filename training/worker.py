@@ -11,7 +11,7 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,7 +80,7 @@ class Reporter:
         self.last, self.stage, self.stage_began, self.stage_first = 0.0, "", 0.0, 0
         self.progress: dict[str, Any] = {}
 
-    def __call__(self, stage: str, done: int, total: int, info: dict[str, Any]) -> None:
+    def __call__(self, stage: str, done: int, total: int, info: Mapping[str, float]) -> None:
         """The pipeline's progress callback."""
         now = time.monotonic()
         line = ""
@@ -89,7 +89,7 @@ class Reporter:
             line = f"{datetime.now(UTC):%H:%M:%S} {stage}: {done} of {total}\n"
         made, elapsed = done - self.stage_first, now - self.stage_began
         eta = round(elapsed / made * (total - done)) if made > 0 and total >= done else None
-        self.progress = {"stage": stage, "done": done, "total": total, "eta_seconds": eta, "info": info}
+        self.progress = {"stage": stage, "done": done, "total": total, "eta_seconds": eta, "info": dict(info)}
         if line or done >= total or now - self.last >= REPORT_EVERY:
             self.last = now
             self.send(line)

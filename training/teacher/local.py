@@ -28,7 +28,7 @@ from training.student.collator import padded
 from training.student.models import default_device, uses_bf16
 from training.teacher.engine import Completion, Decoding, cut_at_stop
 from training.teacher.prompts import Prompt
-from training.teacher.shared_prefix import NAME, SharedPrefix, row_cache, supports_shared_prefix
+from training.teacher.shared_prefix import NAME, RowCache, SharedPrefix, supports_shared_prefix
 
 NO_LIMIT = 10**9
 KEPT_PREFIXES = 4
@@ -51,7 +51,7 @@ class RowSampler(LogitsProcessor):
         """Go on with these rows only."""
         self.generators = [self.generators[i] for i in rows] if self.generators else []
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """scores: (rows, vocabulary)."""
         if not self.generators:
             return scores
@@ -73,7 +73,7 @@ class _StopTexts(StoppingCriteria):
     def __init__(self, tokenizer: Any, stop: Sequence[str], start: int) -> None:
         self.tokenizer, self.stop, self.start = tokenizer, stop, start
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         """One bool per row."""
         first = max(self.start, input_ids.shape[1] - STOP_TAIL)
         texts = self.tokenizer.batch_decode(input_ids[:, first:], skip_special_tokens=True)
@@ -103,7 +103,7 @@ class LocalEngine:
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             raise TrainingInputError(
-                f"teacher.engine.model: cannot load {config.model!r}: {reason}. Give a hub id, a folder or a name of `blindrate models list`."
+                f"teacher.engine.model: cannot load {config.model!r}: {reason}. Give a hub id, a folder or a small model's name."
             ) from error
         if config.chat and not getattr(self.tokenizer, "chat_template", None):
             raise TrainingInputError(
@@ -163,13 +163,11 @@ class LocalEngine:
             if len(row) > room:
                 raise TrainingInputError(
                     f"question {prompt.question_id}: its prompt has {len(row)} tokens, but the teacher takes {room} "
-                    f"beside {decoding.max_new_tokens} new ones. Use fewer or shorter worked examples, fewer max_new_tokens, or another model."
+                    f"beside {decoding.max_new_tokens} new ones. Use fewer worked examples, fewer max_new_tokens, or another model."
                 )
         with torch.inference_mode():
-            if self.shares_prefix:
-                outputs = self._decode_shared(prompts, rows, decoding)
-            else:
-                outputs = self._decode_plain(prompts, rows, decoding)
+            decode = self._decode_shared if self.shares_prefix else self._decode_plain
+            outputs = decode(prompts, rows, decoding)
         completions = []
         for row, ids in zip(rows, outputs, strict=True):
             ended = next((i for i, token in enumerate(ids) if token in self.eos_ids), None)
@@ -222,7 +220,7 @@ class LocalEngine:
         if not ids:
             return SharedPrefix([], [])
         layers = self.model.config.get_text_config().num_hidden_layers
-        cache = row_cache(layers, len(ids))
+        cache = RowCache(layers, len(ids))
         inputs = torch.tensor([ids], device=self.device)
         self.model(
             inputs,
@@ -230,7 +228,7 @@ class LocalEngine:
             position_ids=torch.arange(len(ids), device=self.device)[None],
             logits_to_keep=1,
         )
-        return SharedPrefix([layer.keys[0] for layer in cache.layers], [layer.values[0] for layer in cache.layers])
+        return SharedPrefix(cache.first_row("keys"), cache.first_row("values"))
 
     def _decode_shared(self, prompts: Sequence[Prompt], rows: list[list[int]], decoding: Decoding) -> list[list[int]]:
         """One token per step and row after a prefix computed once; rows that have ended leave the batch."""
@@ -242,7 +240,7 @@ class LocalEngine:
         prefix = prefix.cut(shared)
         ids, real = padded([row[shared:] for row in rows], self.pad_id, left=True)
         width = ids.shape[1]
-        cache = row_cache(self.model.config.get_text_config().num_hidden_layers, width + decoding.max_new_tokens)
+        cache = RowCache(self.model.config.get_text_config().num_hidden_layers, width + decoding.max_new_tokens)
         own = real.bool().to(self.device)
         causal = torch.ones((width, width), dtype=torch.bool, device=self.device).tril()
         mask = (own[:, None, :] & causal)[:, None]
@@ -271,8 +269,7 @@ class LocalEngine:
             positions = positions[:, -1:] + 1
             if len(going) < len(active):
                 keep = torch.tensor(going, device=self.device)
-                for layer in cache.layers:
-                    layer.keep(keep)
+                cache.keep(keep)
                 own, positions = own[keep], positions[keep]
                 sampler.keep(going)
                 active = [active[place] for place in going]

@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.config import MadeTeacherConfig
+from training.config import MadeField, MadeTeacherConfig
 from training.errors import TrainingInputError
 from training.questions import read_rows
 from training.records import Question
 from training.teacher.clean import clean
 from training.teacher.store import Row, claim, read_set, write_lines
 
-FIELD_OF_METHOD = {"few_shot": "few_shot", "counterfactual": "counterfactual", "critique_revision": "revised"}
+FIELD_OF_METHOD: dict[str, MadeField] = {
+    "few_shot": "few_shot",
+    "counterfactual": "counterfactual",
+    "critique_revision": "revised",
+}
 
 
 def take_in(
@@ -61,14 +65,15 @@ def _cell(config: MadeTeacherConfig, row: Mapping[str, Any], column: str) -> Any
 
 
 def _rows(config: MadeTeacherConfig, method: str, question: Question, row: Mapping[str, Any] | None) -> list[Row]:
-    column = config.mapping[FIELD_OF_METHOD[method]]  # type: ignore[index]
+    column = config.mapping[FIELD_OF_METHOD[method]]
     if method != "counterfactual":
         raw = None if row is None else _cell(config, row, str(column))
         more: Row = {}
         if method == "critique_revision" and row is not None:
-            for name, field in (("first_rationale", "few_shot"), ("critique", "critique")):
-                if field in config.mapping:
-                    more[name] = _cell(config, row, str(config.mapping[field]))  # type: ignore[index]
+            others: dict[str, MadeField] = {"first_rationale": "few_shot", "critique": "critique"}
+            more = {
+                name: _cell(config, row, str(config.mapping[f])) for name, f in others.items() if f in config.mapping
+            }
         return [_row(question, raw, question.answer) | more]
     if row is None:
         raws: list[Any] = [None] * len(question.choices)

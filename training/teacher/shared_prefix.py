@@ -84,9 +84,22 @@ class RowLayer(CacheLayerMixin):
         return self.capacity
 
 
-def row_cache(layers: int, capacity: int) -> Cache:
-    """An empty cache for what comes after the prefix."""
-    return Cache(layers=[RowLayer(capacity) for _ in range(layers)])
+class RowCache(Cache):
+    """The cache for what comes after the prefix."""
+
+    def __init__(self, layers: int, capacity: int) -> None:
+        """Empty, for `capacity` tokens of each row."""
+        self.row_layers = [RowLayer(capacity) for _ in range(layers)]
+        super().__init__(layers=list(self.row_layers))
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with these rows only."""
+        for layer in self.row_layers:
+            layer.keep(rows)
+
+    def first_row(self, name: str) -> list[torch.Tensor]:
+        """Keys or values of the first row, per layer, of shape (key/value heads, tokens, head size)."""
+        return [getattr(layer, name)[0] for layer in self.row_layers]
 
 
 def shared_prefix_attention(

@@ -75,7 +75,8 @@ class Table:
 def read_table(path: str | Path) -> Table:
     """Read a CSV file (comma, semicolon or tab; UTF-8 with or without BOM; .gz too). InputError says what is wrong where."""
     path = Path(path)
-    content = _read_bytes(path)
+    raw = _read_bytes(path)
+    content = _unpacked(path, raw)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -91,18 +92,21 @@ def read_table(path: str | Path) -> Table:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise InputError(f"{path.name}: the file is not valid CSV: {error}") from None
-    return _table(path.name, hashlib.sha256(content).hexdigest(), lines)
+    return _table(path.name, hashlib.sha256(raw).hexdigest(), lines)
 
 
 def _read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise InputError(f"{path} is a folder; give a CSV file")
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"there is no file {path}") from None
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or error}") from None
+
+
+def _unpacked(path: Path, content: bytes) -> bytes:
     if path.suffix == ".gz" or content[:2] == b"\x1f\x8b":
         try:
             return gzip.decompress(content)

@@ -9,6 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+# Columns of the exports that a construct's or background question's key may not take.
+RESERVED_KEYS = {
+    "participant", "position", "condition", "question_id", "explanation_id", "construct", "value", "explanation_length",
+    "shown_at", "submitted_at", "state", "outcome", "entered_at", "finished_at", "flags", "excluded", "exclusion_reason",
+    "is_bot", "external_id",
+}  # fmt: skip
 Text = Annotated[str, Field(min_length=1)]
 DEFAULT_LABELS = ["Strongly disagree", "Disagree", "Neither agree nor disagree", "Agree", "Strongly agree"]
 
@@ -148,6 +154,12 @@ class StudyDefinition(_Strict):
             twice = sorted({n for n in names if names.count(n) > 1})
             if twice:
                 raise ValueError(f"{what} {twice[0]!r} is used twice; each must be unique")
+        keys = [c.key for c in self.constructs] + [b.key for b in self.background]
+        for key in keys:
+            if key in RESERVED_KEYS:
+                raise ValueError(f"the key {key!r} is a column of the exports; choose another")
+            if keys.count(key) > 1:
+                raise ValueError(f"the key {key!r} is used by a construct and a background question; choose another")
         return self
 
     def sha256(self, stimuli: list[tuple[str, int]]) -> str:

@@ -1,0 +1,1 @@
+"""Figures, HTML reports, tables and exports: results in, files out."""

@@ -1,0 +1,155 @@
+"""Command `blindrate study`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import yaml
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.database.embedded import database_url
+from app.database.session import command_session, make_engine, make_sessions
+from app.errors import InputError
+from app.participation.simulate import simulate as simulate_participants
+from app.questions.commands import parse_pairs
+from app.settings import get_settings
+from app.studies import service
+from app.studies.models import Study
+
+T = TypeVar("T")
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file. Raises InputError naming the line."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not in UTF-8; save it as UTF-8") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def in_transaction(work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    """Do `work` in one transaction."""
+
+    async def transaction() -> T:
+        async with command_session() as session:
+            return await work(session)
+
+    return asyncio.run(transaction())
+
+
+@click.group()
+def study() -> None:
+    """Create, launch, pause, close, unblind and simulate studies.
+
+    \b
+    Example:
+      blindrate study create examples/study.yaml
+      blindrate study launch my-study
+    """
+
+
+@study.command(epilog="Example: blindrate study create examples/study.yaml")
+@click.argument("file", type=click.Path(path_type=Path))
+def create(file: Path) -> None:
+    """Create a draft from the definition in FILE."""
+    try:
+        definition = service.parse_definition(read_yaml(file))
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    made = in_transaction(lambda session: service.create_study(session, definition))
+    click.echo(f"Study {made.slug} is a draft. Launch it with: blindrate study launch {made.slug}")
+
+
+def _step(slug: str, action: str, told: str) -> None:
+    done: Study = in_transaction(lambda session: service.take_step(session, slug, action))
+    click.echo(f"Study {done.slug} is {done.state}. {told}")
+
+
+@study.command(epilog="Example: blindrate study launch my-study")
+@click.argument("slug")
+def launch(slug: str) -> None:
+    """Freeze the definition, record its hash, and take participants in."""
+    _step(slug, "launch", f"Participants' address: {get_settings().base_url or 'http://localhost:8000'}/s/{slug}")
+
+
+@study.command(epilog="Example: blindrate study pause my-study")
+@click.argument("slug")
+def pause(slug: str) -> None:
+    """Take nobody new in; those under way may finish."""
+    _step(slug, "pause", f"Go on with: blindrate study resume {slug}")
+
+
+@study.command(epilog="Example: blindrate study resume my-study")
+@click.argument("slug")
+def resume(slug: str) -> None:
+    """Go on after a pause."""
+    _step(slug, "resume", "")
+
+
+@study.command(epilog="Example: blindrate study close my-study")
+@click.argument("slug")
+def close(slug: str) -> None:
+    """End the collection for good."""
+    _step(slug, "close", f'Unblind it with: blindrate study unblind {slug} --reason "…"')
+
+
+@study.command(epilog='Example: blindrate study unblind my-study --reason "collection is complete"')
+@click.argument("slug")
+@click.option("--reason", required=True, help="Kept on record.")
+def unblind(slug: str, reason: str) -> None:
+    """Show from now on which condition is which. Once, on record, only after the study is closed."""
+    done = in_transaction(lambda session: service.unblind(session, slug, reason))
+    click.echo(f"Study {done.slug} is unblinded:")
+    for condition in done.conditions:
+        click.echo(f"  {condition.code} = {condition.name}")
+
+
+@study.command(
+    epilog="Example: blindrate study simulate demo --participants 40 --effect A=0.8 --address http://localhost:8000"
+)
+@click.argument("slug")
+@click.option("--participants", required=True, type=click.IntRange(1, 10_000))
+@click.option("--address", default="http://localhost:8000", show_default=True, help="Of the running server.")
+@click.option(
+    "--effect",
+    "effects",
+    multiple=True,
+    metavar="CONDITION=LOGITS",
+    help="Planted shift of a condition (code or name).",
+)
+@click.option("--seed", default=0, show_default=True)
+def simulate(slug: str, participants: int, address: str, effects: tuple[str, ...], seed: int) -> None:
+    """Let bots take part through the real pages of a running server. They are marked as bots and never counted as people."""
+    shifts: dict[str, float] = {}
+    for name, value in parse_pairs(effects, "--effect").items():
+        try:
+            shifts[name] = float(value)
+        except ValueError as error:
+            raise InputError(f"--effect {name}={value}: {value!r} is not a number") from error
+
+    async def run() -> int:
+        settings = get_settings()
+        engine = make_engine(database_url(settings))
+        try:
+            return await simulate_participants(
+                address,
+                slug,
+                participants,
+                sessions=make_sessions(engine),
+                secret=settings.secret(),
+                effects=shifts,
+                seed=seed,
+            )
+        finally:
+            await engine.dispose()
+
+    finished = asyncio.run(run())
+    click.echo(f"{finished} of {participants} simulated participants finished.")

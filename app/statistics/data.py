@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from app.statistics import checks
 from app.statistics.table import Table, raise_problems, read_table, table_from_frame
 
-ROLES = ("row", "participant", "position", "condition", "item", "explanation", "slot")
 LONG = ("construct", "value")
 TRIAL_END = ("shown_at", "submitted_at", "duration_seconds")
 
@@ -55,8 +53,8 @@ class RatingsData:
     rows: int
     """Rows of the file."""
     columns: Columns
-    warnings: list[dict[str, object]] = field(default_factory=list)
-    """[code, message]: what a reader must know and what doesn't stop the analysis."""
+    warnings: list[str] = field(default_factory=list)
+    """What a reader must know and what doesn't stop the analysis."""
 
     @property
     def quality(self) -> str:
@@ -139,11 +137,11 @@ def build(table: Table, columns: Columns, reference: str | None, scale: tuple[in
         raise_problems(table.name, checks.long_problems(table, columns))
         table, columns, source = _widen(table, columns)
     else:
-        source = np.arange(table.rows) + 2
+        source = checks.Source(np.arange(table.rows) + 2, {})
     raise_problems(table.name, checks.cell_problems(table, columns, source))
     low, high = scale or checks.found_scale(table, columns)
     raise_problems(table.name, checks.scale_problems(table, columns, source, low, high))
-    trials = _trials(table, columns, source)
+    trials = _trials(table, columns, source.rows)
     raise_problems(table.name, checks.design_problems(trials, columns, reference))
     conditions = sorted(set(trials["condition"]), key=natural)
     first = reference if reference is not None else conditions[0]
@@ -151,7 +149,9 @@ def build(table: Table, columns: Columns, reference: str | None, scale: tuple[in
     background = background.groupby("participant", sort=False)[list(columns.background)].first()
     order = sorted(
         range(len(trials)),
-        key=lambda at: tuple(natural(trials[role].iat[at]) for role in ("participant", "condition", "item", "explanation")),
+        key=lambda at: tuple(
+            natural(trials[role].iat[at]) for role in ("participant", "condition", "item", "explanation")
+        ),
     )
     trials = trials.iloc[order].reset_index(drop=True)
     data = RatingsData(
@@ -204,7 +204,7 @@ def recognise(table: Table, columns: Columns) -> Columns:
     return found
 
 
-def _widen(table: Table, columns: Columns) -> tuple[Table, Columns, NDArray[np.intp]]:
+def _widen(table: Table, columns: Columns) -> tuple[Table, Columns, checks.Source]:
     """A long table with one row per trial, the constructs in order of first appearance; and each trial's first row."""
     kept = [name for name in table.columns if name not in LONG]
     keys = [name for name in (columns.participant, columns.condition, columns.item, columns.explanation) if name]
@@ -213,18 +213,22 @@ def _widen(table: Table, columns: Columns) -> tuple[Table, Columns, NDArray[np.i
     _, first = np.unique(code, return_index=True)
     constructs = list(dict.fromkeys(frame["construct"]))
     wide = {name: table.columns[name][first] for name in kept}
+    rows = {}
     for construct in constructs:
         cells = np.full(len(first), "", dtype=object)
         chosen = (frame["construct"] == construct).to_numpy()
         cells[code[chosen]] = table.columns["value"][chosen]
         wide[construct] = cells
-    return Table(table.name, table.sha256, wide), replace(columns, constructs=tuple(constructs)), first + 2
+        rows[construct] = first + 2
+        rows[construct][code[chosen]] = np.flatnonzero(chosen) + 2
+    source = checks.Source(first + 2, rows)
+    return Table(table.name, table.sha256, wide), replace(columns, constructs=tuple(constructs)), source
 
 
-def _trials(table: Table, columns: Columns, source: Sequence[int] | NDArray[np.intp]) -> pd.DataFrame:
+def _trials(table: Table, columns: Columns, rows: NDArray[np.intp]) -> pd.DataFrame:
     assert columns.participant and columns.item and columns.condition
     text = table.columns
-    trials = pd.DataFrame({"row": source, "participant": text[columns.participant]})
+    trials = pd.DataFrame({"row": rows, "participant": text[columns.participant]})
     trials["position"] = table.numbers(columns.position) if columns.position else np.nan
     trials["condition"], trials["item"] = text[columns.condition], text[columns.item]
     # without a column of its own, an explanation is what a condition says about an item

@@ -94,6 +94,7 @@ async def _submit(request: Request, slug: str, session: AsyncSession, fields: Ma
     try:
         incomplete = await steps.submit(session, visit, fields)
     except service.StudyFullError:
+        session.expunge_all()  # the page still names the study
         await session.rollback()
         return message(request, "full", visit, status=409)
     if incomplete:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import contains_eager, selectinload
 from app.errors import ConflictError, NotFoundError
 from app.explanations.models import Explanation
 from app.participation.models import Participant, Rating, Trial
-from app.studies.allocation import Candidate, allocate
+from app.studies.allocation import Candidate, TooFewStimuliError, allocate
 from app.studies.models import Stimulus, Study
 from app.studies.schemas import StudyDefinition
 
@@ -46,7 +46,8 @@ def definition_of(study: Study) -> StudyDefinition:
 
 async def find_study(session: AsyncSession, slug: str) -> Study:
     """The study at /s/{slug}, with its constructs. Raises NotFoundError."""
-    study = await session.scalar(select(Study).where(Study.slug == slug).options(selectinload(Study.constructs)))
+    query = select(Study).where(Study.slug == slug).options(selectinload(Study.constructs))
+    study = await session.scalar(query) if slug.isprintable() else None  # PostgreSQL takes no NUL in a text
     if study is None:
         raise NotFoundError(f"there is no study {slug!r}")
     return study
@@ -127,7 +128,10 @@ async def reserve_trials(
         .where(Stimulus.study_id == study.id)
     )
     candidates = [Candidate(*row) for row in rows]
-    chosen = allocate(candidates, definition.design.trials_per_condition, [study.seed % 2**32, participant.id])
+    try:
+        chosen = allocate(candidates, definition.design.trials_per_condition, [study.seed % 2**32, participant.id])
+    except TooFewStimuliError as error:
+        raise StudyFullError(f"study {study.slug}: {error}") from error
     await session.execute(
         insert(Trial),
         [

@@ -37,7 +37,7 @@ def test_everyone_gets_k_of_each_condition_no_question_twice_and_counts_stay_eve
     counts: Counter[int] = Counter()
     for participant in range(2 * questions // k + 3):
         chosen = allocate(grid(conditions, questions, counts), k, [seed, participant])
-        assert Counter(s // 1000 for s in chosen) == {c: k for c in range(conditions)}
+        assert Counter(s // 1000 for s in chosen) == dict.fromkeys(range(conditions), k)
         assert len({s % 1000 for s in chosen}) == conditions * k
         counts.update(chosen)
         assert spread(counts, conditions, questions) <= 1
@@ -99,7 +99,7 @@ def test_conditions_with_different_questions_still_give_full_sets_and_nearly_eve
     for participant in range(30):
         candidates = [c for c in grid(conditions, 40, counts) if present[c.condition_id, c.question_id]]
         chosen = allocate(candidates, k, [seed, participant])
-        assert Counter(s // 1000 for s in chosen) == {c: k for c in range(conditions)}
+        assert Counter(s // 1000 for s in chosen) == dict.fromkeys(range(conditions), k)
         assert len({s % 1000 for s in chosen}) == conditions * k
         counts.update(chosen)
     for c in range(conditions):

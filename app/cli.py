@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "questions": ("app.questions.commands:questions", "Import questions."),
     "explanations": ("app.explanations.commands:explanations", "Import explanations."),
     "study": ("app.studies.commands:study", "Create, launch, pause, close, unblind and simulate studies."),
-    "export": ("app.reports.commands:export", "Write a study's ratings, trials and participants as CSV."),
+    "export": ("app.studies.commands:export", "Write a study's ratings, trials and participants as CSV."),
     "analyze": ("app.reports.commands:analyze", "Analyse ratings and write the report."),
     "accuracy": ("app.reports.commands:accuracy", "Compare the accuracies of runs."),
     "power": ("app.reports.commands:power", "Sample size by simulation."),

@@ -16,6 +16,7 @@ from app.database.session import command_session, make_engine, make_sessions
 from app.errors import InputError
 from app.participation.simulate import simulate as simulate_participants
 from app.questions.commands import parse_pairs
+from app.reports.exports import KINDS, write_exports
 from app.settings import get_settings
 from app.studies import service
 from app.studies.models import Study
@@ -153,3 +154,19 @@ def simulate(slug: str, participants: int, address: str, effects: tuple[str, ...
 
     finished = asyncio.run(run())
     click.echo(f"{finished} of {participants} simulated participants finished.")
+
+
+@click.command(epilog="Example: blindrate export my-study --out data --what ratings")
+@click.argument("slug")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder; made when missing.")
+@click.option("--what", type=click.Choice([*KINDS, "all"]), default="all", show_default=True)
+@click.option("--bots", is_flag=True, help="Simulated participants too.")
+def export(slug: str, out: Path, what: str, bots: bool) -> None:
+    """Write a study's ratings, trials and participants as CSV. While the study is blinded, conditions are codes."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be made into a folder for the export: {error.strerror}") from error
+    kinds = KINDS if what == "all" else (what,)
+    for path, count in in_transaction(lambda session: write_exports(session, slug, out, kinds, bots=bots)):
+        click.echo(f"{path}: {count} rows")

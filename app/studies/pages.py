@@ -1,5 +1,177 @@
-"""Pages of studies."""
+"""Researchers' pages of studies. While a study is blinded, none of them tells a condition's name, method or model."""
 
-from fastapi import APIRouter
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi.responses import RedirectResponse, StreamingResponse
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+
+from app.database.session import get_session
+from app.errors import InputError, NotFoundError
+from app.reports.exports import KINDS, csv_pieces, ratings_per_stimulus, study_frame
+from app.researchers.dependencies import current_researcher, require_editor
+from app.researchers.models import AuditEvent, Researcher
+from app.settings import ROOT
+from app.studies import progress, service
+from app.reports.comparison import compare
+from app.studies.models import Study
+from app.studies.schemas import StudyDefinition
+from app.web.csrf import check_form_token
+from app.web.templates import templates
 
 router = APIRouter(include_in_schema=False)
+RECENT = 12
+ACTIONS = {
+    "launch": "Participants can enter from now on. The definition is frozen: nothing of it can be changed afterwards.",
+    "pause": "Nobody new can enter; those under way may finish. You can resume at any time.",
+    "resume": "Participants can enter again.",
+    "close": "The collection ends for good. Those under way cannot go on.",
+    "unblind": "From now on everybody sees which condition is which. This cannot be undone and is kept on record.",
+}
+
+
+def _address(request: Request, study: Study) -> str:
+    base = request.app.state.settings.base_url or str(request.base_url)
+    return f"{base.rstrip('/')}/s/{study.slug}"
+
+
+async def _study_context(request: Request, session: AsyncSession, study: Study) -> dict[str, Any]:
+    return {
+        "study": study,
+        "address": _address(request, study),
+        "progress": await progress.progress_of(session, study),
+        "visitors": await progress.visitors(session, study, RECENT),
+        "per_stimulus": await ratings_per_stimulus(session, study),
+        "actions": [a for a, (states, _) in service.STEPS.items() if study.state in states]
+        + (["unblind"] if study.state == "closed" and study.unblinded_at is None else []),
+        "target": StudyDefinition.model_validate(study.definition).design.target_participants,
+    }
+
+
+@router.get("/admin", dependencies=[Depends(current_researcher)])
+async def list_page(request: Request, session: AsyncSession = Depends(get_session)) -> Response:
+    """All studies."""
+    context = {"studies": await service.list_studies(session), "counts": await progress.counts_by_study(session)}
+    return templates.TemplateResponse(request, "admin/studies.html", context)
+
+
+@router.get("/admin/studies/new", dependencies=[Depends(require_editor)])
+async def new_page(request: Request) -> Response:
+    """The form for a new study, filled in with the example."""
+    example = ROOT / "examples" / "study.yaml"
+    context = {"definition": example.read_text(encoding="utf-8") if example.exists() else ""}
+    return templates.TemplateResponse(request, "admin/study_new.html", context)
+
+
+@router.post("/admin/studies/new", dependencies=[Depends(check_form_token)])
+async def create(
+    request: Request,
+    definition: str = Form(""),
+    researcher: Researcher = Depends(require_editor),
+    session: AsyncSession = Depends(get_session),
+) -> Response:
+    """Make a draft; when the definition needs mending it comes back with what is wrong."""
+    try:
+        parsed = service.parse_definition(yaml.safe_load(definition))
+        study = await service.create_study(session, parsed, researcher.id)
+    except (InputError, yaml.YAMLError) as error:
+        await session.rollback()
+        context = {"definition": definition, "error": str(error)}
+        return templates.TemplateResponse(request, "admin/study_new.html", context, status_code=422)
+    await session.commit()
+    return RedirectResponse(f"/admin/studies/{study.slug}", 303)
+
+
+@router.get("/admin/studies/{slug}", dependencies=[Depends(current_researcher)])
+async def study_page(request: Request, slug: str, session: AsyncSession = Depends(get_session)) -> Response:
+    """One study: where it stands, and what can be done now."""
+    study = await service.get_study(session, slug)
+    context = await _study_context(request, session, study) | {"history": await service.history(session, study)}
+    return templates.TemplateResponse(request, "admin/study.html", context)
+
+
+@router.get("/admin/studies/{slug}/live", dependencies=[Depends(current_researcher)])
+async def live(request: Request, slug: str, session: AsyncSession = Depends(get_session)) -> Response:
+    """The part of the study's page that changes while people take part."""
+    study = await service.get_study(session, slug)
+    return templates.TemplateResponse(request, "admin/_study_live.html", await _study_context(request, session, study))
+
+
+@router.get("/admin/studies/{slug}/do/{action}", dependencies=[Depends(require_editor)])
+async def confirm(request: Request, slug: str, action: str, session: AsyncSession = Depends(get_session)) -> Response:
+    """Says what an action does, and asks."""
+    if action not in ACTIONS:
+        raise NotFoundError("There is nothing at this address. Check the link.")
+    study = await service.get_study(session, slug)
+    context = {"study": study, "action": action, "consequence": ACTIONS[action]}
+    return templates.TemplateResponse(request, "admin/study_confirm.html", context)
+
+
+@router.post("/admin/studies/{slug}/do/{action}", dependencies=[Depends(check_form_token)])
+async def do(
+    slug: str,
+    action: str,
+    reason: str = Form(""),
+    researcher: Researcher = Depends(require_editor),
+    session: AsyncSession = Depends(get_session),
+) -> Response:
+    """Launch, pause, resume, close or unblind."""
+    if action not in ACTIONS:
+        raise NotFoundError("There is nothing at this address. Check the link.")
+    if action == "unblind":
+        await service.unblind(session, slug, reason, researcher.id)
+    else:
+        await service.take_step(session, slug, action, researcher.id)
+    await session.commit()
+    return RedirectResponse(f"/admin/studies/{slug}", 303)
+
+
+@router.get("/admin/studies/{slug}/participants", dependencies=[Depends(current_researcher)])
+async def participants_page(request: Request, slug: str, session: AsyncSession = Depends(get_session)) -> Response:
+    """All participants of a study."""
+    study = await service.get_study(session, slug)
+    context = {"study": study, "visitors": await progress.visitors(session, study)}
+    return templates.TemplateResponse(request, "admin/participants.html", context)
+
+
+@router.get("/admin/studies/{slug}/stimuli", dependencies=[Depends(current_researcher)])
+async def stimuli_page(request: Request, slug: str, session: AsyncSession = Depends(get_session)) -> Response:
+    """What participants may see: the texts, without any condition while the study is blinded."""
+    study = await service.get_study(session, slug)
+    stimuli = sorted(await service.stimuli_of(session, study), key=lambda s: (s.explanation.question.key, s.id))
+    context = {"study": study, "stimuli": stimuli, "labels": service.condition_labels(study) if study.unblinded_at else None}
+    return templates.TemplateResponse(request, "admin/stimuli.html", context)
+
+
+@router.get("/admin/studies/{slug}/results", dependencies=[Depends(current_researcher)])
+async def results_page(
+    request: Request, slug: str, bots: bool = Query(False), session: AsyncSession = Depends(get_session)
+) -> Response:
+    """The first comparison of the conditions."""
+    study = await service.get_study(session, slug)
+    comparison = compare(await study_frame(session, slug, bots=bots))
+    context = {"study": study, "comparison": comparison, "bots": bots, "progress": await progress.progress_of(session, study)}
+    return templates.TemplateResponse(request, "admin/results.html", context)
+
+
+@router.get("/admin/studies/{slug}/export/{name}.csv")
+async def download(
+    slug: str,
+    name: str,
+    bots: bool = Query(False),
+    researcher: Researcher = Depends(current_researcher),
+    session: AsyncSession = Depends(get_session),
+) -> Response:
+    """One of the three files. Each download is on record."""
+    if name not in KINDS:
+        raise NotFoundError(f"There is no file {name}.csv; the files are: {', '.join(f'{k}.csv' for k in KINDS)}.")
+    study = await service.get_study(session, slug)
+    session.add(AuditEvent(researcher_id=researcher.id, action="study.export", subject=f"study {slug}", details={"file": name}))
+    await session.commit()
+    study = await service.get_study(session, slug)
+    headers = {"Content-Disposition": f'attachment; filename="{slug}-{name}.csv"'}
+    return StreamingResponse(csv_pieces(session, study, name, bots=bots), media_type="text/csv; charset=utf-8", headers=headers)

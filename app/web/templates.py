@@ -59,11 +59,23 @@ def figure(value: Any) -> str:
     return str(value)
 
 
+def two(value: float | None) -> str:
+    """Two decimals; a dash for none."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def pvalue(value: float | None) -> str:
+    """A p value with three decimals, or < .001, as APA style has it."""
+    if value is None:
+        return "–"
+    return "< .001" if value < 0.001 else f"{value:.3f}".lstrip("0")
+
+
 def _context(request: Request) -> dict[str, Any]:
     return {"form_token": form_token(request), "partial": request.headers.get("HX-Request") == "true"}
 
 
 templates = Jinja2Templates(directory=resource("templates"), context_processors=[_context])
-templates.env.filters |= {f.__name__: f for f in (prose, percent, moment, duration, figure)}
+templates.env.filters |= {f.__name__: f for f in (prose, percent, moment, duration, figure, two, pvalue)}
 templates.env.trim_blocks = True
 templates.env.lstrip_blocks = True

@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 
 from app.database.embedded import database_url
 from app.database.session import make_engine, make_sessions
+from app.explanations import pages as explanations_pages
 from app.participation import pages as participation_pages
 from app.researchers import pages as researchers_pages
 from app.runs import pages as runs_pages
@@ -42,6 +43,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_error_pages(app)
     app.mount("/static/htmx", StaticFiles(directory=HTMX), name="htmx")
     app.mount("/static", StaticFiles(directory=resource("static")), name="static")
-    for module in (health, landing, participation_pages, researchers_pages, studies_pages, runs_pages):
+    for module in (
+        health,
+        landing,
+        participation_pages,
+        researchers_pages,
+        studies_pages,
+        runs_pages,
+        explanations_pages,
+    ):
         app.include_router(module.router)
     return app

@@ -1,0 +1,88 @@
+"""What all figures share: fonts, colours that survive colour blindness and grey print, and SVG text that is the same each time.
+
+Figures are built with matplotlib's objects, never with pyplot: pages draw in several requests at once.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections.abc import Sequence
+from html import escape
+
+import matplotlib as mpl
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+INK, MUTED, LINE = "#1d2329", "#55606b", "#cdd4da"
+NEGATIVE, NEUTRAL, POSITIVE = (
+    "#b35806",
+    "#d9d9d9",
+    "#2166ac",
+)  # orange to blue: told apart by the colour-blind and in grey
+CATEGORICAL = (
+    "#2166ac",
+    "#b35806",
+    "#4d7f3a",
+    "#7b5aa6",
+    "#8c6d31",
+    "#3c8d93",
+    "#a03e66",
+    "#5e6b78",
+    "#9a9f2b",
+    "#1b3b5f",
+    "#c77c3b",
+    "#2f5d3a",
+)
+SETTINGS = {
+    "font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": LINE, "axes.labelcolor": INK, "text.color": INK,
+    "xtick.color": MUTED, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "path",
+    "svg.hashsalt": "blindrate", "figure.dpi": 100, "savefig.dpi": 200, "pdf.fonttype": 42,
+}  # fmt: skip
+_lock = threading.Lock()  # rc settings are global to the process
+
+
+def likert_colours(points: int) -> list[tuple[float, float, float]]:
+    """One colour for each point of a scale: orange below the middle, grey in it, blue above."""
+    ends = [mpl.colors.to_rgb(c) for c in (NEGATIVE, NEUTRAL, POSITIVE)]
+    ramp = mpl.colors.LinearSegmentedColormap.from_list("likert", ends)
+    return [tuple(ramp(i / (points - 1))[:3]) for i in range(points)]
+
+
+def svg(figure: Figure, title: str, description: str) -> str:
+    """The figure as an SVG element with a title and a description for screen readers; equal figures give equal text."""
+    buffer = io.StringIO()
+    with _lock, mpl.rc_context(SETTINGS):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None, "Title": None})
+    text = buffer.getvalue()
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
+    head = f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"
+    return re.sub(
+        r"<svg([^>]*)>",
+        lambda m: f'<svg role="img" aria-label="{escape(title, quote=True)}"{m[1]}>{head}',
+        text,
+        count=1,
+    )
+
+
+def wrap(text: str, width: int) -> str:
+    """A label broken into lines of at most `width` characters where it can be."""
+    lines: list[str] = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, laid out by constraint."""
+    with _lock, mpl.rc_context(SETTINGS):
+        return Figure(figsize=(width, height), layout="constrained")
+
+
+def shares(counts: Sequence[int]) -> list[float]:
+    """Counts as shares of their sum (all 0 when there are none)."""
+    total = sum(counts)
+    return [count / total if total else 0.0 for count in counts]

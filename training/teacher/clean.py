@@ -52,7 +52,7 @@ def clean(raw: str, *, answer: str = "", finished: bool = True, copied_from: Col
     where the token limit cut it off (finished False), it ends with its last whole sentence. copied_from: texts of the worked
     examples, of which none may be repeated.
     """
-    text = SPECIAL_TOKEN.sub(" ", raw).strip()
+    text = next((part for part in SPECIAL_TOKEN.split(raw) if part.strip()), "").strip()
     text = LABEL.sub("", text, count=1)
     for pattern in (NEW_TURN, INLINE_QUESTION):
         if (match := pattern.search(text)) is not None:

@@ -176,8 +176,9 @@ def our_step(student: Student, steps: StepDataset, number: int) -> tuple[float, 
 class Bench:
     """The model, the data and one optimizer, ready to run any variant's step."""
 
-    def __init__(self, folder: Path, data: Path | None, count: int, batch: int, parts: int) -> None:
+    def __init__(self, folder: Path, data: Path | None, limit: int | None, count: int, batch: int, parts: int) -> None:
         questions, rationales = read_data(data)
+        questions = questions[:limit]
         self.config = StudentConfig(
             model=str(folder),
             counterfactuals="one_per_epoch",
@@ -241,7 +242,7 @@ def padding_shares(bench: Bench, steps: int = 40) -> dict[int, float]:
 
 
 def peak_memory(arguments: Sequence[str], name: str) -> float:
-    """Peak resident memory in MiB of a fresh process that runs two steps of a variant."""
+    """Peak resident memory in MiB of a fresh process that loads 1,000 questions and runs one step of a variant."""
     command = [sys.executable, "-m", "benchmarks.training", *arguments, "--memory-of", name]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().splitlines()[-1])
 
@@ -253,28 +254,28 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="questions per step")
     parser.add_argument("--micro-batches", type=int, default=12)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--no-memory", action="store_true", help="speed only")
     parser.add_argument("--memory-of", choices=list(VARIANTS), help=argparse.SUPPRESS)
     parser.add_argument("--model-dir", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     folder = options.model_dir or Path(tempfile.mkdtemp())
-    bench = Bench(folder, options.data, options.questions, options.batch, options.micro_batches)
+    limit = MAP_BATCH if options.memory_of else None
+    bench = Bench(folder, options.data, limit, options.questions, options.batch, options.micro_batches)
     if options.memory_of:
-        for number in range(2):
-            bench.run(options.memory_of, number)
+        bench.run(options.memory_of, 0)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
     report(bench, options, folder)
 
 
 def report(bench: Bench, options: argparse.Namespace, folder: Path) -> None:
-    """Run everything and print a Markdown table."""
+    """Run everything and print Markdown tables, speed first."""
     device = torch.cuda.get_device_name() if default_device() == "cuda" else f"CPU, {options.threads} threads"
-    print(
-        f"{device}; {platform.machine()}; bf16 in hardware: {bf16_in_hardware(default_device())}; torch {torch.__version__}"
-    )
-    shares = padding_shares(bench)
-    print("padding at 48 questions per step by micro-batches:", {k: f"{v:.1%}" for k, v in shares.items()})
+    hardware = bf16_in_hardware(default_device())
+    print(f"{device}; {platform.machine()}; bf16 in hardware: {hardware}; torch {torch.__version__}")
+    shares = {parts: f"{share:.1%}" for parts, share in padding_shares(bench).items()}
+    print("padding at 48 questions per step by micro-batches:", shares, flush=True)
     totals: dict[str, list[float]] = {name: [0.0, 0.0, 0, 0] for name in VARIANTS}
     number_of_steps = bench.steps.steps_per_epoch
     for name in VARIANTS:
@@ -286,34 +287,30 @@ def report(bench: Bench, options: argparse.Namespace, folder: Path) -> None:
     examples = 4 * options.batch * number_of_steps
     base = totals["reference"][0]
     same_precision = {True: totals["reference, bf16"][0], False: base}
+    print("\n| way | examples/s | × reference | × at equal precision | loss | computed per real token | padding |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for name, (seconds, loss, real, computed) in totals.items():
+        ratio = same_precision[VARIANTS[name]["bf16"]] / seconds
+        speed = f"{examples / seconds:.1f} | {base / seconds:.2f} | {ratio:.2f}"
+        print(
+            f"| {name} | {speed} | {loss / number_of_steps:.4f} | {computed / real:.2f} | {1 - real / computed:.1%} |",
+            flush=True,
+        )
+    if options.no_memory:
+        return
     arguments = [
         "--questions",
         str(options.questions),
         "--batch",
         str(options.batch),
-        "--micro-batches",
-        str(options.micro_batches),
-    ]
-    arguments += [
         "--threads",
         str(options.threads),
-        "--model-dir",
-        str(folder),
-        *(["--data", str(options.data)] if options.data else []),
     ]
-    print(
-        "\n| way | examples/s | × reference | × reference at its precision | loss | computed tokens per real one | padding | peak MiB |"
-    )
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for name, (seconds, loss, real, computed) in totals.items():
-        speed = (
-            f"{examples / seconds:.1f} | {base / seconds:.2f} | {same_precision[VARIANTS[name]['bf16']] / seconds:.2f}"
-        )
-        memory = peak_memory(arguments, name)
-        print(
-            f"| {name} | {speed} | {loss / number_of_steps:.4f} | {computed / real:.2f} | {1 - real / computed:.1%} | {memory:.0f} |",
-            flush=True,
-        )
+    arguments += ["--micro-batches", str(options.micro_batches), "--model-dir", str(folder)]
+    arguments += ["--data", str(options.data)] if options.data else []
+    print("\n| way | peak memory of a process, MiB |\n| --- | ---: |")
+    for name in VARIANTS:
+        print(f"| {name} | {peak_memory(arguments, name):.0f} |", flush=True)
 
 
 if __name__ == "__main__":

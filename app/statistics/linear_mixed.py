@@ -172,7 +172,8 @@ def _fit(design: Design, construct: str, reference: int, alpha: float) -> Linear
             "evaluations": fit.evaluations,
             "gradient": fit.gradient,
         },
-        log_likelihood=-0.5 * fit.deviance,
+        # REML depends on the units of X; lme4 reports it for the covariates as they are, ours are scaled.
+        log_likelihood=-0.5 * fit.deviance - float(np.log(design.scale).sum()),
         residual_sd=fit.sigma,
         r2_marginal=explained / (explained + total),
         r2_conditional=(explained + float(sds @ sds)) / (explained + total),

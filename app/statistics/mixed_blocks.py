@@ -211,11 +211,11 @@ class Factor:
             return self.head_inverse[:, :, 0] * columns
         return (self.head_inverse @ columns.reshape(b.groups, b.width, -1)).reshape(b.head, -1)
 
-    def inverse_entries(self) -> tuple[Vector, Vector]:
+    def inverse_entries(self, chunk_entries: int = CHUNK_ENTRIES) -> tuple[Vector, Vector]:
         """(leverages, diagonal): z_i' S H^-1 S z_i of each observation (n,), and the diagonal of H^-1 (size,).
 
         Needs only those entries of H^-1 where an observation has both levels; the strip A^-1 B (C - B'A^-1 B)^-1 is made
-        in chunks, so that memory stays small.
+        in chunks of `chunk_entries`, so that memory stays small.
         """
         b = self.blocks
         head = self.head_inverse.copy()
@@ -225,7 +225,7 @@ class Factor:
             tail, info = dpotri(self.root, lower=1)
             assert info == 0
             tail = np.tril(tail) + np.tril(tail, -1).T
-            per_chunk = max(1, CHUNK_ENTRIES // (b.tail * b.width))
+            per_chunk = max(1, chunk_entries // (b.tail * b.width))
             for first in range(0, b.groups, per_chunk):
                 last = min(first + per_chunk, b.groups)
                 rows = slice(first * b.width, last * b.width)

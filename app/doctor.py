@@ -78,7 +78,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             advice = "" if version >= MINIMUM_POSTGRES else f"Use PostgreSQL {MINIMUM_POSTGRES} or newer."
             yield Finding("Database", f"{kind} PostgreSQL {version} answers", advice)
             row = connection.execute("show synchronous_commit").fetchone()
-            durable = bool(row) and row[0] in ("on", "remote_apply", "remote_write")
+            durable = row is not None and row[0] in ("on", "remote_apply", "remote_write")
             advice = "" if durable else "Set synchronous_commit = on: a confirmed answer must be on disk."
             yield Finding("Durability", f"synchronous_commit {row and row[0]}", advice)
             known = connection.execute("select to_regclass('alembic_version')").fetchone()

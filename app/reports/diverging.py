@@ -39,7 +39,7 @@ def diverging_figure(counts: Counts, labels: Sequence[str]) -> Figure:
             ax.set_yticks(range(len(conditions)), [wrap(c, 28) for c in conditions])
             ax.invert_yaxis()
             ax.set_title(construct, loc="left", fontsize=9, fontweight="bold", pad=3)
-            ax.axvline(0, color=MUTED, linewidth=0.8)
+            ax.axvline(0, color=MUTED, linewidth=0.8, zorder=0)
             ax.tick_params(length=0)
             for side in ("left", "bottom"):
                 ax.spines[side].set_visible(False)

@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -35,7 +36,7 @@ CATEGORICAL = (
     "#c77c3b",
     "#2f5d3a",
 )
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": LINE, "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": MUTED, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "path",
     "svg.hashsalt": "blindrate", "figure.dpi": 100, "savefig.dpi": 200, "pdf.fonttype": 42,
@@ -43,7 +44,7 @@ SETTINGS = {
 _lock = threading.Lock()  # rc settings are global to the process
 
 
-def likert_colours(points: int) -> list[tuple[float, float, float]]:
+def likert_colours(points: int) -> list[tuple[float, ...]]:
     """One colour for each point of a scale: orange below the middle, grey in it, blue above."""
     ends = [mpl.colors.to_rgb(c) for c in (NEGATIVE, NEUTRAL, POSITIVE)]
     ramp = mpl.colors.LinearSegmentedColormap.from_list("likert", ends)
@@ -54,16 +55,28 @@ def svg(figure: Figure, title: str, description: str) -> str:
     """The figure as an SVG element with a title and a description for screen readers; equal figures give equal text."""
     buffer = io.StringIO()
     with _lock, mpl.rc_context(SETTINGS):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None, "Title": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.S)
+    text = re.sub(
+        r' style="([^"]*)"', _as_attributes, text
+    )  # the pages' content security policy allows no style attributes
     head = f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"
     return re.sub(
         r"<svg([^>]*)>",
-        lambda m: f'<svg role="img" aria-label="{escape(title, quote=True)}"{m[1]}>{head}',
+        lambda m: (
+            f'<svg role="img" stroke-linejoin="round" stroke-linecap="butt" aria-label="{escape(title, quote=True)}"{m[1]}>{head}'
+        ),
         text,
         count=1,
     )
+
+
+def _as_attributes(style: re.Match[str]) -> str:
+    """`fill: #fff; stroke: none` as the SVG attributes of the same names."""
+    pairs = (part.partition(":") for part in style[1].split(";") if part.strip())
+    return "".join(f' {name.strip()}="{value.strip()}"' for name, _, value in pairs)
 
 
 def wrap(text: str, width: int) -> str:

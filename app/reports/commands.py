@@ -1,0 +1,197 @@
+"""Commands on data and results: `blindrate analyze`, `accuracy`, `power`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from app.errors import InputError
+
+
+def split_names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """click callback: 'a, b' as ('a', 'b')."""
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+
+
+def parse_scale(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """click callback: '1-5' as (1, 5). Raises InputError for anything else."""
+    if value is None:
+        return None
+    low, dash, high = value.strip().rpartition("-")
+    try:
+        if not dash:
+            raise ValueError
+        return int(low), int(high)
+    except ValueError:
+        raise InputError(f"--scale {value!r} is not of the form LOW-HIGH, such as 1-5") from None
+
+
+def out_folder(out: Path) -> Path:
+    """Make the folder if needed. Raises InputError if it can't be written into."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"--out {out} is a file; give a folder") from None
+    except OSError as error:
+        raise InputError(f"the folder {out} can't be made: {error.strerror}") from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise InputError(f"the folder {out} can't be written into")
+    return out
+
+
+def write_json(results: dict[str, Any], path: Path) -> None:
+    """Write `results` as a whole or not at all; the same results give the same bytes."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def bar(description: str) -> tuple[Callable[[str, int, int], None], tqdm]:
+    """A progress function and its bar on standard error (only on a terminal)."""
+    meter = tqdm(desc=description, unit="step", disable=None, leave=False)
+
+    def progress(name: str, at: int, of: int) -> None:
+        meter.total = of
+        meter.set_postfix_str(name, refresh=False)
+        meter.update(at - meter.n)
+
+    return progress, meter
+
+
+def report_with(function: str, *arguments: Any) -> None:
+    """Call a function of app.reports.report if this installation has it."""
+    if importlib.util.find_spec("app.reports.report") is not None:
+        getattr(importlib.import_module("app.reports.report"), function)(*arguments)
+
+
+@click.command(epilog="Example: blindrate analyze trials.csv --out report   (more: --help of each option above)")
+@click.argument("source", metavar="FILE.csv|SLUG")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for results.json and the report.")
+@click.option("--participant", metavar="COL", help="Column of the participant [participant].")
+@click.option("--item", metavar="COL", help="Column of the question or item [question_id or item].")
+@click.option("--condition", metavar="COL", help="Column of the condition [condition].")
+@click.option("--constructs", metavar="A,B,…", callback=split_names, help="Columns of the ratings (wide files).")
+@click.option("--explanation", metavar="COL", help="Column of the explanation [each condition's about an item].")
+@click.option("--covariates", metavar="COL,…", callback=split_names, help="Columns that the models adjust for.")
+@click.option("--background", metavar="COL,…", callback=split_names, help="Columns about participants.")
+@click.option("--slot", metavar="COL", help="Column of the questionnaire's slot; checked for confounding.")
+@click.option("--position", metavar="COL", help="Column of a trial's position [position].")
+@click.option("--excluded", metavar="COL", help="Column naming the rule that excludes a row; empty: kept.")
+@click.option("--reference", metavar="LABEL", help="Condition that the others are compared with [the first in order].")
+@click.option("--scale", metavar="LOW-HIGH", callback=parse_scale, help="The scale's ends [lowest and highest found].")
+@click.option("--alpha", type=float, default=0.05, show_default=True)
+@click.option("--equivalence", type=float, default=1.5, show_default=True, help="Odds ratio that counts as equivalent.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--bootstrap", type=int, default=2000, show_default=True, help="Resamples of participants.")
+@click.option("--permutations", type=int, default=1999, show_default=True)
+def analyze(
+    source: str,
+    out: Path,
+    reference: str | None,
+    scale: tuple[int, int] | None,
+    alpha: float,
+    equivalence: float,
+    seed: int,
+    bootstrap: int,
+    permutations: int,
+    **roles: Any,
+) -> None:
+    """Analyse ratings and write the report.
+
+    SOURCE is a CSV file, one row per trial or one row per rating, or the slug of a study. Blindrate's own ratings.csv and
+    trials.csv need no column options.
+
+    \b
+    Examples:
+      blindrate analyze trials.csv --out report
+      blindrate analyze ratings.csv.gz --reference standard --out report
+      blindrate analyze survey.csv --participant CASE --item question --condition model \\
+        --constructs Plausibility,Completeness --covariates length --reference baseline --out report
+      blindrate analyze my-study --out report
+    """
+    from app.statistics.analysis import Options
+    from app.statistics.analysis import analyze as run
+    from app.statistics.data import Columns, read_ratings
+
+    options = Options(alpha, equivalence, seed, bootstrap, permutations)
+    options.check(scale)
+    study: dict[str, Any] | None = None
+    if _is_file(source):
+        data = read_ratings(source, Columns(**roles), reference=reference, scale=scale)
+    else:
+        data, study = _from_study(source, roles, reference)
+    out = out_folder(out)
+    progress, meter = bar("analyze")
+    with meter:
+        results = run(data, options, progress)
+    results["data"]["study"] = study
+    write_json(results, out / "results.json")
+    report_with("write_report", results, data, out)
+    for warning in results["data"]["warnings"]:
+        click.echo(f"Note: {warning}")
+    for entry in results["ordinal"]:
+        click.echo(_sentence(entry))
+    click.echo(
+        f"Written: {', '.join(sorted(path.name for path in out.iterdir() if not path.name.startswith('.')))} in {out}"
+    )
+
+
+def _is_file(source: str) -> bool:
+    """Whether SOURCE means a file: it exists, or its name says so; else it is a slug."""
+    return Path(source).exists() or "/" in source or source.endswith((".csv", ".gz", ".tsv", ".txt"))
+
+
+def _sentence(entry: dict[str, Any]) -> str:
+    if not entry["estimable"]:
+        return f"{entry['construct']}: no model ({entry['reason']})"
+    adjusted = "" if entry.get("p_holm") is None else f", adjusted over constructs {entry['p_holm']:.3g}"
+    return f"{entry['construct']}: conditions differ, chi²({entry['df']}) = {entry['lr']:.2f}, p = {entry['p']:.3g}{adjusted}"
+
+
+def _from_study(slug: str, roles: dict[str, Any], reference: str | None) -> tuple[Any, dict[str, Any]]:
+    """A study's ratings with its exclusions, and what the report says about its instrument."""
+    from app.database.session import command_session
+    from app.reports.exports import StudyFrame, study_frame
+    from app.statistics.data import Columns, from_frame
+
+    given = [f"--{name}" for name, value in roles.items() if value]
+    if given:
+        raise InputError(f"{', '.join(given)}: column options are for files; the study {slug!r} names its own columns")
+
+    async def load() -> StudyFrame:
+        async with command_session() as session:
+            return await study_frame(session, slug)
+
+    frame = asyncio.run(load())
+    if frame.trials.empty:
+        raise InputError(f"the study {slug!r} has no answered trial yet")
+    reasons = frame.participants.set_index("participant")
+    reason = reasons["exclusion_reason"].fillna("").replace("", "excluded").where(reasons["excluded"].astype(bool), "")
+    trials = frame.trials.rename(columns=frame.constructs)
+    trials = trials.assign(excluded_by=trials["participant"].map(reason).fillna(""))
+    columns = Columns(
+        constructs=tuple(frame.constructs.values()),
+        covariates=("explanation_length",),
+        background=tuple(frame.background),
+        excluded="excluded_by",
+    )
+    scale = (frame.minimum, frame.minimum + len(frame.labels) - 1)
+    data = from_frame(trials, columns, reference=reference, scale=scale, name=slug)
+    names = frame.constructs
+    study = {
+        "slug": frame.slug,
+        "title": frame.title,
+        "blinded": frame.blinded,
+        "labels": frame.labels,
+        "statements": {names[key]: text for key, text in frame.statements.items()},
+        "sources": {names[key]: text for key, text in frame.sources.items()},
+    }
+    return data, study

@@ -1,6 +1,6 @@
 """Who sees what: `trials_per_condition` stimuli of every condition, no question twice, the least rated first, in random order.
 
-Pure: counts in, a choice out. How the counts are read under a lock is in app/participation/reservation.py.
+Pure: counts in, a choice out. How the counts are read under a lock is in app/participation/service.py (reserve_trials).
 
 Each choice is one exact assignment (Hungarian method) of the participant's slots to questions. Filling the least rated stimuli
 greedily can lead into a corner: at the end of a round the last open stimuli of two conditions may belong to the same questions,

@@ -158,7 +158,9 @@ def simulate(slug: str, participants: int, address: str, effects: tuple[str, ...
 
 @click.command(epilog="Example: blindrate export my-study --out data --what ratings")
 @click.argument("slug")
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder; made when missing.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder; made when missing."
+)
 @click.option("--what", type=click.Choice([*KINDS, "all"]), default="all", show_default=True)
 @click.option("--bots", is_flag=True, help="Simulated participants too.")
 def export(slug: str, out: Path, what: str, bots: bool) -> None:

@@ -12,12 +12,12 @@ from starlette.responses import Response
 
 from app.database.session import get_session
 from app.errors import InputError, NotFoundError
+from app.reports.comparison import compare
 from app.reports.exports import KINDS, csv_pieces, ratings_per_stimulus, study_frame
 from app.researchers.dependencies import current_researcher, require_editor
 from app.researchers.models import AuditEvent, Researcher
 from app.settings import ROOT
 from app.studies import progress, service
-from app.reports.comparison import compare
 from app.studies.models import Study
 from app.studies.schemas import StudyDefinition
 from app.web.csrf import check_form_token
@@ -143,7 +143,11 @@ async def stimuli_page(request: Request, slug: str, session: AsyncSession = Depe
     """What participants may see: the texts, without any condition while the study is blinded."""
     study = await service.get_study(session, slug)
     stimuli = sorted(await service.stimuli_of(session, study), key=lambda s: (s.explanation.question.key, s.id))
-    context = {"study": study, "stimuli": stimuli, "labels": service.condition_labels(study) if study.unblinded_at else None}
+    context = {
+        "study": study,
+        "stimuli": stimuli,
+        "labels": service.condition_labels(study) if study.unblinded_at else None,
+    }
     return templates.TemplateResponse(request, "admin/stimuli.html", context)
 
 
@@ -154,7 +158,12 @@ async def results_page(
     """The first comparison of the conditions."""
     study = await service.get_study(session, slug)
     comparison = compare(await study_frame(session, slug, bots=bots))
-    context = {"study": study, "comparison": comparison, "bots": bots, "progress": await progress.progress_of(session, study)}
+    context = {
+        "study": study,
+        "comparison": comparison,
+        "bots": bots,
+        "progress": await progress.progress_of(session, study),
+    }
     return templates.TemplateResponse(request, "admin/results.html", context)
 
 
@@ -170,8 +179,12 @@ async def download(
     if name not in KINDS:
         raise NotFoundError(f"There is no file {name}.csv; the files are: {', '.join(f'{k}.csv' for k in KINDS)}.")
     study = await service.get_study(session, slug)
-    session.add(AuditEvent(researcher_id=researcher.id, action="study.export", subject=f"study {slug}", details={"file": name}))
+    session.add(
+        AuditEvent(researcher_id=researcher.id, action="study.export", subject=f"study {slug}", details={"file": name})
+    )
     await session.commit()
     study = await service.get_study(session, slug)
     headers = {"Content-Disposition": f'attachment; filename="{slug}-{name}.csv"'}
-    return StreamingResponse(csv_pieces(session, study, name, bots=bots), media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(
+        csv_pieces(session, study, name, bots=bots), media_type="text/csv; charset=utf-8", headers=headers
+    )

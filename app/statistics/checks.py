@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.statistics.table import Table
 
 MOST_POINTS = 11
-RESERVED = ("row", "participant", "position", "condition", "item", "explanation", "slot")
+RESERVED = ("row", "participant", "position", "condition", "item", "explanation", "slot", "excluded")
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def column_problems(table: Table, columns: Columns) -> list[str]:
         (columns.explanation, "explanation"),
         (columns.slot, "slot"),
         (columns.position, "position"),
+        (columns.excluded, "excluded"),
         *((name, "construct") for name in columns.constructs),
         *((name, "covariate") for name in columns.covariates),
         *((name, "background") for name in columns.background),

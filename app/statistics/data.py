@@ -30,6 +30,8 @@ class Columns:
     background: tuple[str, ...] = ()
     position: str | None = None
     slot: str | None = None
+    excluded: str | None = None
+    """Names the rule by which a trial was excluded (several: separated by ';'); empty where it was not."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class RatingsData:
     """Checked ratings.
 
     `trials`: one row per trial, sorted by participant, condition, item; columns row (in the file), participant, position,
-    condition, item, explanation, slot, the covariates, and one column of numbers per construct (NaN: missing).
+    condition, item, explanation, slot, excluded, the covariates, and one column of numbers per construct (NaN: missing).
     `background`: one row per participant (index), text. `conditions`: the reference first, the rest in order.
     """
 
@@ -65,6 +67,16 @@ class RatingsData:
     def measures(self) -> list[str]:
         """The constructs, and their mean where there are several."""
         return [*self.constructs, self.quality] if len(self.constructs) > 1 else list(self.constructs)
+
+    @property
+    def rules(self) -> list[str]:
+        """The exclusion rules that occur."""
+        return sorted({rule for cell in set(self.trials["excluded"]) for rule in split_rules(cell)})
+
+    @property
+    def kept(self) -> RatingsData:
+        """The ratings that no rule excludes."""
+        return self.subset((self.trials["excluded"] == "").to_numpy(bool))
 
     @property
     def has_position(self) -> bool:
@@ -170,6 +182,11 @@ def build(table: Table, columns: Columns, reference: str | None, scale: tuple[in
     return replace(data, warnings=checks.warnings(data, reference, scale))
 
 
+def split_rules(cell: str) -> list[str]:
+    """The rules named in a cell of the column of exclusions."""
+    return [rule.strip() for rule in cell.split(";") if rule.strip()]
+
+
 def natural(label: object) -> tuple[int, float, str]:
     """A key that sorts numbers by value, before text."""
     text = str(label)
@@ -236,6 +253,9 @@ def _trials(table: Table, columns: Columns, rows: NDArray[np.intp]) -> pd.DataFr
         text[columns.explanation] if columns.explanation else trials["condition"] + "/" + trials["item"]
     )
     trials["slot"] = text[columns.slot] if columns.slot else None
+    trials["excluded"] = (
+        np.where(table.missing(columns.excluded), "", text[columns.excluded]) if columns.excluded else ""
+    )
     for name in columns.covariates:
         numbers = table.numbers(name)
         trials[name] = numbers if np.isfinite(numbers).any() else text[name]

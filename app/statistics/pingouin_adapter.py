@@ -18,11 +18,7 @@ NAMES = {
     "df": ("ddof1", "df", "DF"),
     "chi2": ("Chi2", "chi2", "Q"),
     "ss": ("SS",),
-    "f": ("F",),
-    "partial": ("np2",),
     "w": ("W",),
-    "icc": ("ICC",),
-    "type": ("Type",),
 }
 
 
@@ -102,14 +98,3 @@ def anova_two_way(values: Vector, a: NDArray[np.str_], b: NDArray[np.str_]) -> d
         name: (float(_get(row, "ss")), int(_get(row, "df")))
         for name, (_, row) in zip(names, table.iterrows(), strict=True)
     }
-
-
-def intraclass_correlation(matrix: Vector) -> tuple[float, float]:
-    """(ICC(A,1), ICC(C,1)): absolute agreement and consistency of single raters, of targets × raters without gaps."""
-    import pingouin
-
-    targets, raters = np.indices(matrix.shape)
-    frame = pd.DataFrame({"target": targets.ravel(), "rater": raters.ravel(), "value": matrix.ravel()})
-    table = pingouin.intraclass_corr(data=frame, targets="target", raters="rater", ratings="value")
-    types = {str(_get(row, "type")): float(_get(row, "icc")) for _, row in table.iterrows()}
-    return types.get("ICC(A,1)", types.get("ICC2", np.nan)), types.get("ICC(C,1)", types.get("ICC3", np.nan))

@@ -19,12 +19,13 @@ def generator(seed: int, name: str) -> np.random.Generator:
 def participant_weights(participants: int, resamples: int, rng: np.random.Generator) -> Vector:
     """(resamples, participants): how often each participant is in each bootstrap sample of whole participants."""
     counts = rng.multinomial(participants, np.full(participants, 1.0 / participants), size=resamples)
-    return np.asarray(counts, dtype=np.float64)
+    return counts.astype(np.float64)
 
 
 def sums_by(codes: NDArray[np.intp], groups: int, cells: NDArray[np.intp], width: int, values: Vector) -> Vector:
     """(groups, width): the sum of `values` over rows of each participant `codes` and each cell `cells`."""
-    return np.bincount(codes * width + cells, weights=values, minlength=groups * width).reshape(groups, width)
+    sums: Vector = np.bincount(codes * width + cells, weights=values, minlength=groups * width).astype(np.float64)
+    return sums.reshape(groups, width)
 
 
 def percentile_interval(samples: Vector, alpha: float) -> list[float] | None:

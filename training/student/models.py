@@ -22,10 +22,13 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from training.errors import TrainingInputError
 from training.small_models import resolve_model
 from training.student.config import LoraConfig, ShrinkConfig
+
+disable_progress_bar()  # bars over loaded weights would drown what the commands report
 
 LAYER_KEY = re.compile(r"^(.*?\b(?:layers|block|h))\.(\d+)\.(.*)$")
 """Names of a layer's parameters: Llama, Qwen, Gemma "…layers.3.…", T5 "…block.3.…", GPT-2 "…h.3.…"."""

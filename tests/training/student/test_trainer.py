@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from training.errors import Cancelled, TrainingInputError
 from training.records import Question, TeacherRationales
 from training.student.checkpoints import last_checkpoint
-from training.student.config import LoraConfig, ShrinkConfig, StudentConfig
+from training.student.config import EvaluationConfig, LoraConfig, ShrinkConfig, StudentConfig
+from training.student.evaluation import evaluate_student
 from training.student.models import load_student
 from training.student.trainer import split_validation, train_student
 
@@ -325,3 +326,27 @@ def test_the_command_line_names_a_wrong_setting(data: Data, llama_dir: Path, tmp
     assert failed.returncode == 2
     assert "lerning_rate" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_the_small_real_model_learns_and_is_examined(small_model: Path, data: Data, tmp_path: Path) -> None:
+    """Six of its layers, a few steps: enough to see the loss fall and the answers take their form."""
+    config = StudentConfig(
+        model=str(small_model),
+        shrink=ShrinkConfig(layers=6),
+        objective="multitask",
+        max_steps=12,
+        batch_size=6,
+        gradient_accumulation=1,
+        learning_rate=5e-4,
+        warmup_steps=2,
+    )
+    result = train_student(config, *data, tmp_path)
+    losses = [entry["loss"] for entry in history(tmp_path) if "loss" in entry]
+    assert losses[-1] < losses[0] / 2
+    settings = EvaluationConfig(max_new_tokens=24, bootstrap_resamples=200, untrained_baseline=True)
+    metrics = evaluate_student(config, settings, Path(result.model_dir), data[0][:8], tmp_path, provenance={})
+    assert metrics["accuracy_generation"] > metrics["untrained"]["accuracy_generation"]
+    assert metrics["unparsed_answers"] < metrics["untrained"]["unparsed_answers"]
+    assert metrics["explanations"]["empty"] == 0

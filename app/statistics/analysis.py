@@ -13,6 +13,7 @@ import numpy as np
 from app.errors import InputError
 from app.statistics import checks
 from app.statistics.agreement import agreement
+from app.statistics.assumptions import assumptions
 from app.statistics.data import RatingsData, split_rules
 from app.statistics.descriptives import describe
 from app.statistics.dunn import dunn
@@ -21,6 +22,8 @@ from app.statistics.kruskal import kruskal
 from app.statistics.linear_mixed import fit_linear
 from app.statistics.mixed_result import Row, plain
 from app.statistics.models import fit_ordinals, model_arguments
+from app.statistics.multivariate import multivariate
+from app.statistics.ols import ols
 from app.statistics.reliability import reliability
 
 Progress = Callable[[str, int, int], None]
@@ -65,6 +68,9 @@ STEPS: dict[str, Step] = {
     "kruskal": lambda data, o: kruskal(data).to_dict(),
     "dunn": lambda data, o: dunn(data, alpha=o.alpha, seed=o.seed, bootstrap=o.bootstrap).to_dict(),
     "friedman": lambda data, o: friedman(data).to_dict(),
+    "assumptions": lambda data, o: assumptions(data).to_dict(),
+    "ols": lambda data, o: ols(data, alpha=o.alpha).to_dict(),
+    "multivariate": lambda data, o: multivariate(data, seed=o.seed, permutations=o.permutations).to_dict(),
 }
 """The keys of results.json after `data`, in order. Each step is pure: the same data and options give the same result."""
 

@@ -56,7 +56,7 @@ class TrainResult:
 
     model_dir: str
     steps: int
-    final_loss: float
+    final_loss: float | None
     best_validation_loss: float | None
     diverged: bool
     diverged_reason: str
@@ -216,7 +216,9 @@ class Watch(TrainerCallback):
         if "loss" in logs and self.progress is not None and state.is_world_process_zero:
             done = state.global_step - self.first_step
             left = (time.monotonic() - self.started) / max(done, 1) * (state.max_steps - state.global_step)
-            figures = {"loss": logs["loss"], "tokens_per_second": self.tokens_per_second, "eta_seconds": left}
+            figures = {"tokens_per_second": self.tokens_per_second, "eta_seconds": left}
+            if math.isfinite(logs["loss"]):
+                figures["loss"] = logs["loss"]
             self.progress("train", state.global_step, state.max_steps, figures)
 
 
@@ -317,7 +319,9 @@ def train_student(
             record,
             {
                 "result": asdict(result),
-                "history": trainer.state.log_history,
+                "history": [
+                    {name: _finite(value) for name, value in entry.items()} for entry in trainer.state.log_history
+                ],
                 "validation_ids": [q.id for q in held_out],
             },
         )
@@ -344,10 +348,15 @@ def _claim(out: Path, config: StudentConfig, questions: Sequence[Question]) -> N
     _write_json(path, settings)
 
 
+def _finite(value: float) -> float | None:
+    """None for NaN and the infinities, which JSON does not know."""
+    return value if math.isfinite(value) else None
+
+
 def _write_json(path: Path, content: Any) -> None:
     """Write whole or not at all."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, indent=1))
+    part.write_text(json.dumps(content, indent=1, allow_nan=False))
     part.replace(path)
 
 
@@ -375,8 +384,8 @@ def _result(
     return TrainResult(
         model_dir=str(out / "model"),
         steps=trainer.state.global_step,
-        final_loss=losses[-1],
-        best_validation_loss=min(validation_losses, default=None),
+        final_loss=_finite(losses[-1]),
+        best_validation_loss=min(filter(math.isfinite, validation_losses), default=None),
         diverged=bool(reason),
         diverged_reason=reason,
         tokens_per_second=watch.tokens_per_second * trainer.accelerator.num_processes,

@@ -13,6 +13,7 @@ from html import escape
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -44,11 +45,12 @@ SETTINGS: dict[Any, Any] = {
 _lock = threading.Lock()  # rc settings are global to the process
 
 
-def likert_colours(points: int) -> list[tuple[float, ...]]:
+def likert_colours(points: int) -> list[tuple[float, float, float]]:
     """One colour for each point of a scale: orange below the middle, grey in it, blue above."""
     ends = [mpl.colors.to_rgb(c) for c in (NEGATIVE, NEUTRAL, POSITIVE)]
     ramp = mpl.colors.LinearSegmentedColormap.from_list("likert", ends)
-    return [tuple(ramp(i / (points - 1))[:3]) for i in range(points)]
+    red, green, blue, _ = ramp(np.linspace(0, 1, points)).T
+    return [(float(r), float(g), float(b)) for r, g, b in zip(red, green, blue, strict=True)]
 
 
 def svg(figure: Figure, title: str, description: str) -> str:

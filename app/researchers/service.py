@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Sequence
@@ -94,13 +95,19 @@ async def deactivate(session: AsyncSession, email: str) -> Researcher:
 async def authenticate(session: AsyncSession, email: str, password: str) -> Researcher | None:
     """The account when the password is right and it is active, else None; equally slow in both cases."""
     researcher = await find_researcher(session, email)
-    right = hasher.verify(password, researcher.password_hash if researcher else _nobody())
+    # in a thread: argon2 takes its time on purpose, and other pages must not wait for it
+    right = await asyncio.to_thread(hasher.verify, password, researcher.password_hash if researcher else _nobody())
     return researcher if researcher and right and researcher.active else None
 
 
 async def too_many_attempts(session: AsyncSession, address: str, email: str, limit: int) -> bool:
-    """Whether this address has failed too often: with this e-mail, or with any. Counted in the database, over all processes."""
+    """Whether this address has failed too often: with this e-mail, or with any. Counted in the database, over all processes.
+
+    Attempts from one address wait for one another until their transactions end, so that none is tried before the failure
+    of the one before it is counted.
+    """
     since = datetime.now(UTC) - ATTEMPT_WINDOW
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(_attempt_key(address), 0))))
     await session.execute(delete(LoginAttempt).where(LoginAttempt.at < since))
     for key, most in ((_attempt_key(address, email), limit), (_attempt_key(address), limit * ADDRESS_FACTOR)):
         count = await session.scalar(select(func.count()).where(LoginAttempt.key == key, LoginAttempt.at >= since))

@@ -7,7 +7,7 @@ import logging
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -60,6 +60,11 @@ def add_error_pages(app: FastAPI) -> None:
     async def validation_error(request: Request, error: RequestValidationError) -> Response:
         where = "; ".join(f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors())
         return error_page(request, 422, f"The request is not as expected: {where}.")
+
+    @app.exception_handler(DataError)
+    async def unstorable(request: Request, error: DataError) -> Response:
+        # e.g. a NUL character, or a number beyond 64 bits: nothing that a form or a link of ours holds
+        return error_page(request, 422, "The request holds something that cannot be stored. Nothing was changed.")
 
     async def database_error(request: Request, error: Exception) -> Response:
         log.error("the database does not answer: %s", error)

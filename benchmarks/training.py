@@ -32,14 +32,10 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from training.records import Question, TeacherRationales
-from training.student.collator import (
-    EncodedQuestion,
-    StepDataset,
-    collate,
-    encode_questions,
-    padded,
-)
+from training.student.batches import StepDataset
+from training.student.collator import collate, padded
 from training.student.config import StudentConfig
+from training.student.encoding import EncodedQuestion, encode_questions
 from training.student.models import Student, bf16_in_hardware, default_device, load_student
 from training.student.objectives import rows_of, task_weights
 from training.student.trainer import target_loss

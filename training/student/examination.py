@@ -9,8 +9,8 @@ from training.errors import TrainingInputError
 from training.records import Objective, Question
 from training.student.answers import exact_match, explanation_of, parse_answer
 from training.student.choice_scoring import best_choice, score_choices
-from training.student.collator import encode_prompts, encode_targets
 from training.student.config import EvaluationConfig
+from training.student.encoding import encode_prompts, encode_targets
 from training.student.generation import Generated, generate
 from training.student.models import Student
 from training.student.objectives import (

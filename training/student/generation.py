@@ -49,7 +49,7 @@ def generate(
     no_repeat_ngram_size: int = 0,
     repetition_penalty: float = 1.0,
 ) -> list[Generated]:
-    """Decode one batch greedily. prompts: token ids as collator.encode_prompts gives them; padding goes to the left of a
+    """Decode one batch greedily. prompts: token ids as encoding.encode_prompts gives them; padding goes to the left of a
     decoder-only prompt, where the mask and the positions leave it out, so that a row's text is that of the row alone.
     """
     model: Any = student.model

@@ -22,18 +22,17 @@ from transformers import (
     PreTrainedModel,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
     set_seed,
 )
 
 from training.errors import Cancelled, TrainingInputError
 from training.records import Question, TeacherRationales
+from training.student.batches import StepDataset, micro_batches
 from training.student.checkpoints import MarkComplete, last_checkpoint, remove_torn_checkpoints
-from training.student.collator import EncodedQuestion, StepDataset, collate, encode_questions, micro_batches
+from training.student.collator import collate
 from training.student.config import Progress, ShouldStop, StudentConfig
+from training.student.encoding import EncodedQuestion, encode_questions
 from training.student.models import (
     Student,
     compile_layers,
@@ -43,6 +42,7 @@ from training.student.models import (
     with_lora,
 )
 from training.student.objectives import rows_of, task_weights
+from training.student.watch import Watch
 
 VALIDATION_SEED = 0
 """The validation split is the same for every seed, so that runs differ by what they were given to differ by."""
@@ -69,7 +69,7 @@ class TrainResult:
 
 
 def target_loss(student: Student, model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
-    """Weighted sum of the cross-entropies (nats) of the batch's target tokens: with the weights of collator.row_weights,
+    """Weighted sum of the cross-entropies (nats) of the batch's target tokens: with the weights of batches.row_weights,
     a step's parts add up to the sum over tasks of w_t * (mean loss per target token of task t). Prompts and padding
     take no part. `model` may be a wrapper of student.model.
     """
@@ -152,74 +152,6 @@ class StudentTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-
-class Watch(TrainerCallback):
-    """Between two steps: reports progress, ends a diverged training, and heeds a request to stop after saving what was
-    done.
-    """
-
-    def __init__(self, trainer: StudentTrainer, progress: Progress | None, should_stop: ShouldStop | None) -> None:
-        self.trainer = trainer
-        self.progress = progress
-        self.should_stop = should_stop
-        self.cancelled = False
-        self.diverged_at: int | None = None
-        self.started = time.monotonic()
-        self.first_step = 0
-        self.tokens_per_second = 0.0
-        self.seconds_in_steps = 0.0
-        self._step_began = 0.0
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
-        """Starts the clock."""
-        self.started, self.first_step = time.monotonic(), state.global_step
-
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
-        """Validation and saving are not counted in tokens per second."""
-        self._step_began = time.monotonic()
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
-        """A stop is taken up by all processes at once: the request of any of them counts."""
-        self.seconds_in_steps += time.monotonic() - self._step_began
-        self.tokens_per_second = self.trainer.real_tokens / self.seconds_in_steps
-        if self.should_stop is None:
-            return
-        asked = torch.tensor(float(self.should_stop()), device=args.device)
-        if float(self.trainer.accelerator.reduce(asked, "sum")) > 0:
-            self.cancelled = True
-            control.should_save = control.should_training_stop = True
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: object,
-    ) -> None:
-        """Called after each step with its loss. A loss that is not finite cannot recover: nothing of it is saved as a
-        checkpoint.
-        """
-        logs = logs or {}
-        loss = logs.get("loss", logs.get("eval_loss"))
-        if loss is not None and not math.isfinite(loss):
-            self.diverged_at = self.diverged_at or state.global_step
-            control.should_training_stop = True
-            control.should_save = False
-        if "loss" in logs and self.progress is not None and state.is_world_process_zero:
-            done = state.global_step - self.first_step
-            left = (time.monotonic() - self.started) / max(done, 1) * (state.max_steps - state.global_step)
-            figures = {"tokens_per_second": self.tokens_per_second, "eta_seconds": left}
-            if math.isfinite(logs["loss"]):
-                figures["loss"] = logs["loss"]
-            self.progress("train", state.global_step, state.max_steps, figures)
 
 
 def training_arguments(config: StudentConfig, folder: Path, *, validate: bool) -> TrainingArguments:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from training.student.choice_scoring import best_choice, common_prefix, score_choices
-from training.student.collator import encode_prompts, encode_targets
+from training.student.encoding import encode_prompts, encode_targets
 from training.student.generation import generate
 from training.student.measures import repeated_share
 from training.student.models import Student

@@ -11,19 +11,10 @@ from torch.nn import functional
 
 from training.errors import TrainingInputError
 from training.records import Question, TeacherRationales
-from training.student.collator import (
-    EncodedRow,
-    MicroBatch,
-    StepDataset,
-    collate,
-    cut_rows,
-    encode_prompts,
-    encode_questions,
-    encode_targets,
-    micro_batches,
-    padded,
-)
+from training.student.batches import MicroBatch, StepDataset, cut_rows, micro_batches
+from training.student.collator import collate, padded
 from training.student.config import StudentConfig
+from training.student.encoding import EncodedRow, encode_prompts, encode_questions, encode_targets
 from training.student.models import Student
 from training.student.objectives import rows_of, task_weights
 from training.student.trainer import target_loss

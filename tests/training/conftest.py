@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from training.records import Question
 from training.small_models import pull
 from training.teacher.engine import Completion, Decoding
-from training.teacher.prompts import Prompt, PromptSet, load_prompts
+from training.teacher.prompts import PROMPTS, Prompt, PromptSet, load_prompts
 
 QUESTIONS_FILE = Path(__file__).resolve().parents[2] / "app" / "demo" / "questions.jsonl"
 
@@ -30,6 +32,17 @@ def small_model() -> Path:
 def commonsense() -> PromptSet:
     """The prompts for everyday questions."""
     return load_prompts("commonsense")
+
+
+@pytest.fixture(scope="session")
+def short_prompts(tmp_path_factory: pytest.TempPathFactory) -> PromptSet:
+    """The same templates with two short examples, for models that read a token per byte."""
+    folder = Path(shutil.copytree(PROMPTS / "commonsense", tmp_path_factory.mktemp("prompts") / "short"))
+    content = yaml.safe_load((folder / "examples.yaml").read_text())
+    content["instructions"] = {kind: "Explain." for kind in content["instructions"]}
+    content["examples"] = content["examples"][:2]
+    (folder / "examples.yaml").write_text(yaml.safe_dump(content))
+    return load_prompts(str(folder))
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from app.statistics.models import fit_ordinals, model_arguments
 from app.statistics.multivariate import multivariate
 from app.statistics.ols import ols
 from app.statistics.reliability import reliability
+from app.statistics.sensitivity import sensitivity
 
 Progress = Callable[[str, int, int], None]
 """Called before each step with its name, its number from 0, and the number of steps."""
@@ -71,6 +72,7 @@ STEPS: dict[str, Step] = {
     "assumptions": lambda data, o: assumptions(data).to_dict(),
     "ols": lambda data, o: ols(data, alpha=o.alpha).to_dict(),
     "multivariate": lambda data, o: multivariate(data, seed=o.seed, permutations=o.permutations).to_dict(),
+    "sensitivity": lambda data, o: sensitivity(data, alpha=o.alpha, equivalence=o.equivalence, workers=o.workers),
 }
 """The keys of results.json after `data`, in order. Each step is pure: the same data and options give the same result."""
 

@@ -96,8 +96,9 @@ class RatingsData:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """`trials` with the mean of the constructs as a column."""
-        return self.trials.assign(**{measure: self.values(measure) for measure in self.measures})
+        """`trials` with the mean of the constructs as a column, and condition as a categorical in the study's order."""
+        condition = pd.Categorical(self.trials["condition"], self.conditions)
+        return self.trials.assign(**{measure: self.values(measure) for measure in self.measures}, condition=condition)
 
     @cached_property
     def ratings(self) -> pd.DataFrame:

@@ -119,8 +119,8 @@ def independent_columns(X: Vector) -> list[int]:
         column = X[:, at]
         rest = column - basis @ (basis.T @ column)
         rest = rest - basis @ (basis.T @ rest)
-        norm = np.linalg.norm(rest)
-        if norm > 1e-7 * max(np.linalg.norm(column), 1e-300) and norm > 0:
+        norm = float(np.linalg.norm(rest))
+        if norm > 1e-7 * max(float(np.linalg.norm(column)), 1e-300):
             kept.append(at)
             basis = np.column_stack([basis, rest / norm])
     return kept

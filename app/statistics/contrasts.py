@@ -47,11 +47,14 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def tukey_p(statistic: float, means: int, df: float = math.inf) -> float:
+def tukey_p(statistic: float, means: int, df: float = math.inf) -> float | None:
     """P value of |estimate / se| in the family of all pairs of `means` means: studentised range of sqrt(2)|statistic|.
 
     As emmeans does it for a mixed model, df infinite for an ordinal one (Tukey-Kramer; approximate if unbalanced).
+    None below 2 degrees of freedom, where the distribution cannot be computed (nor in R).
     """
+    if not df >= 2.0:
+        return None
     return float(stats.studentized_range.sf(math.sqrt(2.0) * abs(statistic), means, df))
 
 

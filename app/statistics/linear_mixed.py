@@ -20,6 +20,10 @@ from app.statistics.mixed_design import Design, NotEstimableError, make_design
 from app.statistics.mixed_result import LinearResult, Row
 from app.statistics.ordinal import check_levels, reference_index
 
+NO_RESIDUAL = "condition, participant and item leave no residual variance"
+LARGEST_RELATIVE = 1e3
+"""A random effect this many times as variable as the residual: the data are fitted exactly."""
+
 
 def fit_linear(
     data: pd.DataFrame,
@@ -58,7 +62,10 @@ def fit_linear(
             )
             return _fit(design, name, reference_index(design, reference), alpha)
     except NotEstimableError as error:
-        return LinearResult(construct=name, estimable=False, reason=str(error), alpha=alpha, reference=reference)
+        reason = str(error)
+    except np.linalg.LinAlgError:
+        reason = NO_RESIDUAL
+    return LinearResult(construct=name, estimable=False, reason=reason, alpha=alpha, reference=reference)
 
 
 @dataclass(frozen=True)
@@ -140,8 +147,8 @@ def _fit(design: Design, construct: str, reference: int, alpha: float) -> Linear
     if design.n <= fixed.shape[1] + len(design.groupings):
         raise NotEstimableError(f"{design.n} values are too few for a model of {fixed.shape[1]} effects")
     fit = fit_reml(y, fixed, design.blocks(), fixed_at_zero=design.fixed_at_zero)
-    if not fit.sigma > 1e-10 * float(np.ptp(y)):
-        raise NotEstimableError("condition, participant and item leave no residual variance")
+    if not fit.sigma > 1e-10 * float(np.ptp(y)) or fit.relative.max() > LARGEST_RELATIVE:
+        raise NotEstimableError(NO_RESIDUAL)
     inference = _inference(fit)
     sds = fit.relative * fit.sigma
     if not fit.converged:
@@ -151,6 +158,9 @@ def _fit(design: Design, construct: str, reference: int, alpha: float) -> Linear
             notes.append(f"the standard deviation of {design.groupings[k].name} is estimated as 0 (on the boundary)")
     names = [] if design.fixed_at_zero else [grouping.name for grouping in design.groupings]
     total = float(sds @ sds) + fit.sigma**2
+    contrasts = _contrasts(design, inference, alpha)
+    if any(row["p_tukey"] is None for row in contrasts):
+        notes.append("no p value of Tukey's for a contrast with fewer than 2 degrees of freedom")
     explained = float(np.var(fixed @ fit.effects, ddof=1))
     fitted = fixed @ fit.effects + fit.random
     return LinearResult(
@@ -164,7 +174,7 @@ def _fit(design: Design, construct: str, reference: int, alpha: float) -> Linear
         sd=dict(zip(names, sds.tolist(), strict=False)),
         icc=dict(zip(names, (sds**2 / total).tolist(), strict=False)),
         coefficients=_coefficients(design, inference, reference, alpha),
-        contrasts=_contrasts(design, inference, alpha),
+        contrasts=contrasts,
         random_effects=_random_effects(design, fit) if names else {},
         convergence={
             "converged": fit.converged,

@@ -68,7 +68,10 @@ def fit_ordinal(
             chosen = reference_index(design, reference)
             return _fit(design, name, chosen, alpha, equivalence)
     except NotEstimableError as error:
-        return OrdinalResult(construct=name, estimable=False, reason=str(error), alpha=alpha, reference=reference)
+        reason = str(error)
+    except np.linalg.LinAlgError:
+        reason = "the likelihood of these data is numerically singular"
+    return OrdinalResult(construct=name, estimable=False, reason=reason, alpha=alpha, reference=reference)
 
 
 def check_levels(alpha: float, bound: float = 1.5) -> None:
@@ -137,8 +140,10 @@ def _estimates(data: OrdinalData, fit: Fit, runaway: NDArray[np.bool_], notes: l
     known[cuts : cuts + len(runaway)] &= ~runaway
     covariance = np.zeros_like(information)
     at = np.flatnonzero(known)
+    if not len(at):
+        return _Estimates(values, covariance, known, None)
     eigenvalues = np.linalg.eigvalsh(information[np.ix_(at, at)])
-    if eigenvalues.min() <= 0.0:
+    if eigenvalues.min() <= 1e-12 * eigenvalues.max():
         notes.append("the observed information is singular: no standard errors")
         return _Estimates(values, covariance, np.zeros_like(known), None)
     covariance[np.ix_(at, at)] = np.linalg.inv(information[np.ix_(at, at)])

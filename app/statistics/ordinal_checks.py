@@ -88,7 +88,10 @@ def check_proportional_odds(
             )
             return _check(design, name, reference_index(design, reference), alpha)
     except NotEstimableError as error:
-        return ProportionalOddsResult(construct=name, estimable=False, reason=str(error))
+        reason = str(error)
+    except np.linalg.LinAlgError:
+        reason = "the likelihood of these data is numerically singular"
+    return ProportionalOddsResult(construct=name, estimable=False, reason=reason)
 
 
 def merge_rare(ratings: Codes, condition: Codes, categories: int, conditions: int) -> NDArray[np.intp]:

@@ -195,3 +195,67 @@ def _from_study(slug: str, roles: dict[str, Any], reference: str | None) -> tupl
         "sources": {names[key]: text for key, text in frame.sources.items()},
     }
     return data, study
+
+
+@click.command(
+    epilog="Example: blindrate accuracy runs.csv --outcome accuracy --method method --size size --run seed --out accuracy"
+)
+@click.argument("file", metavar="FILE.csv", type=click.Path(path_type=Path))
+@click.option("--outcome", required=True, metavar="COL", help="Column of the accuracy.")
+@click.option("--method", required=True, metavar="COL,…", callback=split_names, help="Column(s) that name the method.")
+@click.option("--size", required=True, metavar="COL", help="Column of the student's size.")
+@click.option("--run", "run_column", required=True, metavar="COL", help="Column of the run or seed.")
+@click.option("--include", multiple=True, metavar="METHOD", help="Only this method (repeat); several columns: 'a / b'.")
+@click.option(
+    "--quality", type=click.Path(path_type=Path), metavar="results.json", help="Ratings, for accuracy against quality."
+)
+@click.option(
+    "--map", "mapping", multiple=True, metavar="METHOD=CONDITION", help="Which condition of --quality a method is."
+)
+@click.option("--alpha", type=float, default=0.05, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--permutations", type=int, default=9999, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for accuracy.json and the figures.")
+def accuracy(
+    file: Path,
+    outcome: str,
+    method: tuple[str, ...],
+    size: str,
+    run_column: str,
+    include: tuple[str, ...],
+    quality: Path | None,
+    mapping: tuple[str, ...],
+    alpha: float,
+    seed: int,
+    permutations: int,
+    out: Path,
+) -> None:
+    """Compare the accuracies of runs by method and size.
+
+    \b
+    Examples:
+      blindrate accuracy runs.csv --outcome accuracy --method method --size size --run seed --out accuracy
+      blindrate accuracy runs.csv --outcome accuracy --method objective,rationales --size size --run seed \\
+        --quality report/results.json --map "multitask / few_shot=MT" --out accuracy
+    """
+    from app.statistics.accuracy import analyze_accuracy, read_accuracies
+    from app.statistics.accuracy_quality import against_quality, read_results
+
+    data = read_accuracies(file, outcome=outcome, method=method, size=size, run=run_column, include=include)
+    ratings = read_results(quality) if quality else None
+    out = out_folder(out)
+    progress, meter = bar("accuracy")
+    with meter:
+        results = analyze_accuracy(data, alpha=alpha, seed=seed, permutations=permutations, progress=progress)
+    results["quality"] = against_quality(results, ratings, mapping)
+    write_json(results, out / "accuracy.json")
+    report_with("write_accuracy_report", results, data, out)
+    for warning in data.warnings:
+        click.echo(f"Note: {warning}")
+    for name, title in (("all_runs", "All runs"), ("without_outliers", "Without outliers")):
+        for row in results[name]["anova"][:-1]:
+            error = results[name]["anova"][-1]["df"]
+            click.echo(f"{title}: {row['effect']}: F({row['df']}, {error}) = {row['F']:.2f}, p = {row['p']:.3g}")
+        if results[name]["reason"]:
+            click.echo(f"{title}: {results[name]['reason']}")
+    click.echo(f"Written: accuracy.json in {out}")

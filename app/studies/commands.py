@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
-import yaml
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database.embedded import database_url
@@ -19,21 +18,20 @@ from app.questions.commands import parse_pairs
 from app.reports.exports import KINDS, write_exports
 from app.settings import get_settings
 from app.studies import service
+from app.studies.definitions import read_definition
 from app.studies.models import Study
 
 T = TypeVar("T")
 
 
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file. Raises InputError naming the line."""
+def read_text(path: Path) -> str:
+    """The content of a text file. Raises InputError when it cannot be read or is not UTF-8."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not in UTF-8; save it as UTF-8") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def in_transaction(work: Callable[[AsyncSession], Awaitable[T]]) -> T:
@@ -61,10 +59,7 @@ def study() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def create(file: Path) -> None:
     """Create a draft from the definition in FILE."""
-    try:
-        definition = service.parse_definition(read_yaml(file))
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
+    definition = read_definition(read_text(file), str(file))
     made = in_transaction(lambda session: service.create_study(session, definition))
     click.echo(f"Study {made.slug} is a draft. Launch it with: blindrate study launch {made.slug}")
 

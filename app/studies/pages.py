@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
 from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import RedirectResponse, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,6 +17,7 @@ from app.researchers.dependencies import current_researcher, require_editor
 from app.researchers.models import AuditEvent, Researcher
 from app.settings import ROOT
 from app.studies import progress, service
+from app.studies.definitions import read_definition
 from app.studies.models import Study
 from app.studies.schemas import StudyDefinition
 from app.web.csrf import check_form_token
@@ -76,9 +76,9 @@ async def create(
 ) -> Response:
     """Make a draft; when the definition needs mending it comes back with what is wrong."""
     try:
-        parsed = service.parse_definition(yaml.safe_load(definition))
+        parsed = read_definition(definition)
         study = await service.create_study(session, parsed, researcher.id)
-    except (InputError, yaml.YAMLError) as error:
+    except InputError as error:
         await session.rollback()
         context = {"definition": definition, "error": str(error)}
         return templates.TemplateResponse(request, "admin/study_new.html", context, status_code=422)

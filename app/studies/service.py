@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import string
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from app.errors import ConflictError, InputError, NotFoundError
 from app.explanations.models import Explanation, ExplanationSet
 from app.researchers.models import AuditEvent
 from app.studies.allocation import Candidate, check_supply
+from app.studies.definitions import problems, telltales
 from app.studies.models import Condition, Construct, Stimulus, Study
 from app.studies.schemas import ConditionDefinition, StudyDefinition
 
@@ -27,21 +29,15 @@ STEPS: dict[str, tuple[tuple[str, ...], str]] = {
     "resume": (("paused",), "live"),
     "close": (("live", "paused"), "closed"),
 }
+CODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # of a completion code: none that is taken for another when read out
 
 
 def parse_definition(content: object) -> StudyDefinition:
     """A definition from parsed YAML. Raises InputError with one line for each thing that is wrong, by its dotted path."""
-    if not isinstance(content, dict):
-        raise InputError("A study's definition must be a YAML mapping (see examples/study.yaml).")
     try:
         return StudyDefinition.model_validate(content)
     except ValidationError as error:
-        lines = []
-        for e in error.errors():
-            where = ".".join(map(str, e["loc"])) or "definition"
-            reason = e["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {'this field is unknown' if e['type'] == 'extra_forbidden' else reason}")
-        raise InputError("The study's definition needs mending:\n  " + "\n  ".join(lines)) from error
+        raise InputError("\n".join(text for _, text in problems(error))) from error
 
 
 async def get_study(session: AsyncSession, slug: str, *, lock: bool = False) -> Study:
@@ -68,6 +64,8 @@ async def create_study(session: AsyncSession, definition: StudyDefinition, resea
     """
     if await session.scalar(select(Study.id).where(Study.slug == definition.slug)):
         raise ConflictError(f"There is a study {definition.slug!r} already; choose another slug.")
+    if found := telltales(definition):
+        raise InputError("The study would not be blind.\n" + "\n".join(found))
     chosen = await _stimuli(session, definition)
     study = Study(
         slug=definition.slug,
@@ -171,7 +169,8 @@ def _check_disjoint(found: dict[str, list[Explanation]]) -> None:
 async def take_step(session: AsyncSession, slug: str, action: str, researcher_id: int | None = None) -> Study:
     """Launch, pause, resume or close a study. Raises ConflictError when its state does not allow it.
 
-    Launch freezes the definition: its hash over definition and stimuli is recorded, and nothing of either changes afterwards.
+    Launch draws the completion code, if the definition has none, and freezes the definition: its hash over definition and
+    stimuli is recorded, and nothing of either changes afterwards.
     """
     study = await get_study(session, slug, lock=True)
     before, after = STEPS[action]
@@ -184,6 +183,9 @@ async def take_step(session: AsyncSession, slug: str, action: str, researcher_id
     now = datetime.now(UTC)
     if action == "launch":
         study.launched_at = now
+        completion = study.definition["completion"]
+        drawn = completion["code"] or "".join(secrets.choice(CODE_LETTERS) for _ in range(8))
+        study.definition = study.definition | {"completion": completion | {"code": drawn}}
         study.definition_sha256 = await _hash(session, study)
     if action == "close":
         study.closed_at = now

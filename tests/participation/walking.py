@@ -23,12 +23,8 @@ class Walker:
         self.client, self.path = client, f"/s/{slug}"
         self.status = 0
         self.html = ""
+        self.page = PageReader("")  # the page that is shown
         self.sent: dict[int, dict[str, str]] = {}  # what was rated, by number of the trial
-
-    @property
-    def page(self) -> PageReader:
-        """The page that is shown."""
-        return PageReader(self.html)
 
     async def open(self, **parameters: str) -> PageReader:
         """Open the study's address."""
@@ -70,5 +66,5 @@ class Walker:
         raise AssertionError(f"no page of step {step}: {self.status} {self.page.heading}")
 
     def _keep(self, response: httpx.Response) -> PageReader:
-        self.status, self.html = response.status_code, response.text
+        self.status, self.html, self.page = response.status_code, response.text, PageReader(response.text)
         return self.page

@@ -1,0 +1,73 @@
+"""Simulated participants on a real server: marked as bots, balanced on their own, and with the effect that was planted."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.database.session import make_engine, make_sessions
+from app.errors import InputError
+from app.participation.models import Participant, Rating, Trial
+from app.participation.simulate import simulate, thresholds
+from app.studies.models import Condition, Stimulus
+from tests.factories import make_study
+
+SECRET = b"a key for tests only"  # as the server fixture's
+
+
+@pytest.mark.slow
+async def test_bots_walk_the_pages_are_marked_and_rate_with_the_planted_effect(
+    server: str, database: str, session: AsyncSession
+) -> None:
+    study = await make_study(session, questions=24)
+    best = study.conditions[0]
+    engine = make_engine(database)
+    finished = await simulate(
+        server,
+        "demo",
+        16,
+        sessions=make_sessions(engine),
+        secret=SECRET,
+        effects={best.name: 2.5},
+        on=["plausibility", "completeness"],
+        seed=1,
+    )
+    await engine.dispose()
+    assert finished == 16
+    people = (await session.execute(select(Participant.is_bot, Participant.outcome))).all()
+    assert Counter(tuple(p) for p in people) == {(True, "completed"): 16}
+    rows = await session.execute(
+        select(Condition.id, Rating.construct_id, func.avg(Rating.value))
+        .join(Stimulus, Stimulus.condition_id == Condition.id)
+        .join(Trial, Trial.stimulus_id == Stimulus.id)
+        .join(Rating, Rating.trial_id == Trial.id)
+        .group_by(Condition.id, Rating.construct_id)
+    )
+    means = {(condition, construct): float(mean) for condition, construct, mean in rows}
+    for construct in study.constructs:
+        others = [means[c.id, construct.id] for c in study.conditions[1:]]
+        gap = means[best.id, construct.id] - sum(others) / len(others)
+        # 48 ratings each of sd about 1.3: a standard error of 0.22 for the gap; 2.5 logits are about 1.2 points.
+        assert gap > 0.6 if construct.key in ("plausibility", "completeness") else abs(gap) < 0.75
+
+
+async def test_an_effect_on_an_unknown_condition_is_refused_before_anything_is_made(
+    database: str, session: AsyncSession
+) -> None:
+    await make_study(session)
+    engine = make_engine(database)
+    for wrong in ({"effects": {"Z": 1.0}}, {"on": ["honesty"]}):
+        with pytest.raises(InputError, match="it has"):
+            await simulate("http://127.0.0.1:9", "demo", 2, sessions=make_sessions(engine), secret=SECRET, **wrong)
+    with pytest.raises(InputError, match="no answer from"):
+        await simulate("http://127.0.0.1:9", "demo", 2, sessions=make_sessions(engine), secret=SECRET)
+    await engine.dispose()
+
+
+def test_thresholds_rise_and_leave_a_share_to_every_point() -> None:
+    for points in range(2, 12):
+        cuts = thresholds(points)
+        assert len(cuts) == points - 1 and cuts == sorted(set(cuts))

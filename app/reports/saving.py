@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
-from app.reports.figures import Drawing
-from app.reports.style import SETTINGS, svg
+from app.reports.drawing import Drawing
+from app.reports.style import styled, svg
 
+PNG_DPI = 200
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -23,13 +23,14 @@ LATEX = str.maketrans(
 
 def save_drawing(drawing: Drawing, folder: Path) -> str:
     """Write the figure's four files into `folder`; the SVG's text, for the page."""
-    with mpl.rc_context(SETTINGS):
+    with styled():
         drawing.figure.draw_without_rendering()
     drawing.figure.set_layout_engine("none")  # laid out once for the three forms
     text = svg(drawing.figure, drawing.title, drawing.description)
     (folder / f"{drawing.name}.svg").write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{text}', encoding="utf-8")
-    with mpl.rc_context(SETTINGS):
+    with styled():
         FigureCanvasPdf(drawing.figure).print_pdf(folder / f"{drawing.name}.pdf", metadata={"CreationDate": None})
+        drawing.figure.set_dpi(PNG_DPI)
         FigureCanvasAgg(drawing.figure).print_png(str(folder / f"{drawing.name}.png"), metadata={"Software": None})
     drawing.data.to_csv(folder / f"{drawing.name}.csv", index=False, lineterminator="\n")
     return text

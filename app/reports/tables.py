@@ -146,22 +146,139 @@ SPECIFICATIONS: dict[str, tuple[str, str, str, dict[str, tuple[str, Format]]]] =
             "ICC": ("icc", number), "ICC 95 % CI": ("icc_ci", interval), "Not estimable because": ("reason", text),
         },
     ),
+    "ols": (
+        "The reference's regression (ordinary least squares)",
+        "SE, p: ratings taken as independent, as the reference did. SE, p (cluster): robust to the ratings of one person belonging together.",
+        "ols_coefficients",
+        {
+            "Model": ("model", text), "Term": ("term", text), "Estimate": ("estimate", lambda v: number(v, 3)),
+            "SE": ("se", lambda v: number(v, 3)), "p": ("p", p_value), "SE (cluster)": ("se_cluster", lambda v: number(v, 3)),
+            "p (cluster)": ("p_cluster", p_value),
+        },
+    ),
+    "multivariate": (
+        "All constructs at once: permutation test",
+        "p (max): adjusted for looking at all constructs.",
+        "multivariate_constructs",
+        {"Construct": ("construct", text), "Statistic": ("statistic", number), "p": ("p", p_value), "p (max)": ("p_max", p_value)},
+    ),
+    "sensitivity_models": (
+        "The primary test under other models",
+        "Random slopes: participants may differ in how they respond to each condition. Two categories: agreement or not.",
+        "sensitivity_models",
+        {
+            "Construct": ("construct", text), "Model": ("model", text), "LR": ("lr", number), "df": ("df", whole), "p": ("p", p_value),
+            "p (Holm)": ("p_holm", p_value), "Not estimable because": ("reason", text),
+        },
+    ),
+    "proportional_odds": (
+        "Is one odds ratio enough for all points of the scale?",
+        "Likelihood-ratio test of thresholds that differ between conditions. Where doubtful, read the model with two categories.",
+        "proportional_odds",
+        {
+            "Construct": ("construct", text), "LR": ("lr", number), "df": ("df", whole), "p": ("p", p_value),
+            "Doubtful": ("doubtful", lambda v: "–" if v is None else "yes" if v else "no"), "Not estimable because": ("reason", text),
+        },
+    ),
+    "exclusions": (
+        "The primary results without each exclusion rule",
+        "",
+        "exclusions",
+        {
+            "Rule left out": ("rule", text), "Construct": ("construct", text), "n": ("n", whole), "LR": ("lr", number), "p": ("p", p_value),
+            "p (Holm)": ("p_holm", p_value),
+        },
+    ),
+    "leave_one_out": (
+        "Leaving out one participant at a time",
+        "The range of each contrast's estimate (logits) over all participants, and who moves it most.",
+        "leave_one_out",
+        {
+            "Construct": ("construct", text), "a": ("a", text), "b": ("b", text), "Estimate": ("estimate", number), "Lowest": ("low", number),
+            "Highest": ("high", number), "Lowest without": ("low_without", text), "Highest without": ("high_without", text),
+        },
+    ),
+    "dropped": (
+        "How few ratings carry a difference",
+        "The smallest number of ratings found (up to 1 %) without which the contrast is no longer significant.",
+        "dropped",
+        {
+            "Construct": ("construct", text), "a": ("a", text), "b": ("b", text), "p (Tukey)": ("p_tukey", p_value),
+            "Ratings": ("ratings", whole), "Share": ("share", share), "Confirmed by refitting": ("confirmed", lambda v: "–" if v is None else "yes" if v else "no"),
+            "Note": ("reason", text),
+        },
+    ),
+    "shapiro_wilk": (
+        "Normality (Shapiro–Wilk)",
+        "",
+        "shapiro_wilk",
+        {
+            "Construct": ("construct", text), "Condition": ("condition", text), "n": ("n", whole), "W": ("W", lambda v: number(v, 3)),
+            "p": ("p", p_value),
+        },
+    ),
+    "levene": (
+        "Equal variances (Levene, around the median)",
+        "",
+        "levene",
+        {"Construct": ("construct", text), "F": ("F", number), "df1": ("df1", whole), "df2": ("df2", whole), "p": ("p", p_value)},
+    ),
+    "joint": (
+        "All constructs together: equal covariances (Box's M), normality (Henze–Zirkler)",
+        "",
+        "joint",
+        {"Test": ("test", text), "Statistic": ("statistic", number), "df": ("df", whole), "p": ("p", p_value), "Not estimable because": ("reason", text)},
+    ),
 }  # fmt: skip
 
 
-def rows_for(results: Row, key: str) -> list[Row]:
-    """The rows that a table is made of; empty when the results have none."""
-    if key == "contrasts":
-        return [
-            {"construct": m["construct"], **c, "p_tost": _tost(m, c)}
-            for m in results.get("ordinal", [])
-            for c in m.get("contrasts") or []
-        ]
-    if key == "linear_contrasts":
-        return list(results.get("linear", {}).get("contrasts") or [])
-    if key == "reliability_items":
-        return list(results.get("reliability", {}).get("items") or [])
-    return list(results.get(key) or [])
+def _ols(results: Row) -> list[Row]:
+    models = (results.get("ols") or {}).get("models") or []
+    return [
+        {
+            "model": f"{'with' if m['background'] else 'without'} background, outliers {'removed' if m['outliers_removed'] else 'kept'}",
+            **coefficient,
+        }
+        for m in models
+        for coefficient in m.get("coefficients") or []
+    ]
+
+
+def _sensitivity_models(results: Row) -> list[Row]:
+    found = results.get("sensitivity") or {}
+    names = {"participant_condition": "random slopes", "binary": "two categories"}
+    return [{"model": name, **row} for key, name in names.items() for row in found.get(key) or []]
+
+
+def _joint(results: Row) -> list[Row]:
+    found = results.get("assumptions") or {}
+    box, normal = found.get("box_m") or {}, found.get("henze_zirkler") or {}
+    return [row for row in (
+        {"test": "Box's M (χ²)", "statistic": box.get("chi2"), **box} if box else None,
+        {"test": "Henze–Zirkler (HZ)", "statistic": normal.get("hz"), **normal} if normal else None,
+    ) if row]  # fmt: skip
+
+
+# key of SPECIFICATIONS: how its rows come from the results, where they are no list of their own
+ROWS: dict[str, Callable[[Row], list[Row]]] = {
+    "contrasts": lambda r: [
+        {"construct": m["construct"], **c, "p_tost": _tost(m, c)}
+        for m in r.get("ordinal") or []
+        for c in m.get("contrasts") or []
+    ],
+    "linear_contrasts": lambda r: list((r.get("linear") or {}).get("contrasts") or []),
+    "reliability_items": lambda r: list((r.get("reliability") or {}).get("items") or []),
+    "ols_coefficients": _ols,
+    "multivariate_constructs": lambda r: list((r.get("multivariate") or {}).get("constructs") or []),
+    "sensitivity_models": _sensitivity_models,
+    "proportional_odds": lambda r: list((r.get("sensitivity") or {}).get("proportional_odds") or []),
+    "exclusions": lambda r: list((r.get("sensitivity") or {}).get("exclusions") or []),
+    "leave_one_out": lambda r: list((r.get("sensitivity") or {}).get("leave_one_out") or []),
+    "dropped": lambda r: list((r.get("sensitivity") or {}).get("dropped") or []),
+    "shapiro_wilk": lambda r: list((r.get("assumptions") or {}).get("shapiro_wilk") or []),
+    "levene": lambda r: list((r.get("assumptions") or {}).get("levene") or []),
+    "joint": _joint,
+}
 
 
 def _tost(model: Row, contrast: Row) -> float | None:
@@ -182,7 +299,7 @@ def _field(row: Row, path: str) -> Any:
 def make_table(results: Row, name: str) -> ReportTable | None:
     """One table; None when the results have nothing for it."""
     title, note, key, columns = SPECIFICATIONS[name]
-    rows = rows_for(results, key)
+    rows = ROWS[key](results) if key in ROWS else list(results.get(key) or [])
     if not rows:
         return None
     values = pd.DataFrame(

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from typing import Any
 
@@ -38,11 +39,22 @@ CATEGORICAL = (
     "#2f5d3a",
 )
 SETTINGS: dict[Any, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": LINE, "axes.labelcolor": INK, "text.color": INK,
+    "font.family": "DejaVu Sans", "font.size": 8, "axes.edgecolor": LINE, "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": MUTED, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "path",
     "svg.hashsalt": "blindrate", "figure.dpi": 100, "savefig.dpi": 200, "pdf.fonttype": 42,
+    "text.parse_math": False,
 }  # fmt: skip
-_lock = threading.Lock()  # rc settings are global to the process
+WIDTH = (
+    5.4  # inches: text of 7 to 8 points is still readable when a journal shrinks the figure to one column (3.5 inches)
+)
+_lock = threading.RLock()
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The report's settings for what is drawn inside; one thread at a time, because they are global to the process."""
+    with _lock, mpl.rc_context(SETTINGS):
+        yield
 
 
 def likert_colours(points: int) -> list[tuple[float, float, float]]:
@@ -56,7 +68,7 @@ def likert_colours(points: int) -> list[tuple[float, float, float]]:
 def svg(figure: Figure, title: str, description: str) -> str:
     """The figure as an SVG element with a title and a description for screen readers; equal figures give equal text."""
     buffer = io.StringIO()
-    with _lock, mpl.rc_context(SETTINGS):
+    with styled():
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
@@ -81,19 +93,31 @@ def _as_attributes(style: re.Match[str]) -> str:
     return "".join(f' {name.strip()}="{value.strip()}"' for name, _, value in pairs)
 
 
-def wrap(text: str, width: int) -> str:
-    """A label broken into lines of at most `width` characters where it can be."""
+def wrap(text: str, width: int, most: int = 0) -> str:
+    """A label in lines of at most `width` characters; what is left after `most` lines (0: any number) becomes an ellipsis."""
     lines: list[str] = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+    for word in pieces(text, width):
+        if lines[-1] and len(lines[-1]) + len(word.rstrip()) > width:
             lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
+        lines[-1] += word
+    lines = [line.rstrip() for line in lines]
+    if most and len(lines) > most:
+        lines = [*lines[: most - 1], lines[most - 1][: width - 1] + "…"]
     return "\n".join(lines)
+
+
+def pieces(text: str, width: int) -> list[str]:
+    """What a line may be broken between: after spaces and signs; in a piece that is too long, before capitals; else anywhere."""
+    parts = re.findall(r"[^\s:/_+\-–−]*[:/_+\-–−]*\s*", " ".join(text.split()))
+    humps = [
+        hump for part in parts for hump in (re.split(r"(?<=[a-z])(?=[A-Z])", part) if len(part) > width else [part])
+    ]
+    return [hump[at : at + width] for hump in humps for at in range(0, len(hump), width)]
 
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of so many inches, laid out by constraint."""
-    with _lock, mpl.rc_context(SETTINGS):
+    with styled():
         return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -45,7 +45,9 @@ async def get_study(session: AsyncSession, slug: str, *, lock: bool = False) -> 
     statement = (
         select(Study).where(Study.slug == slug).options(selectinload(Study.conditions), selectinload(Study.constructs))
     )
-    study: Study | None = await session.scalar(statement.with_for_update() if lock else statement)
+    study: Study | None = None
+    if slug.isprintable():  # PostgreSQL takes no NUL in a text
+        study = await session.scalar(statement.with_for_update() if lock else statement)
     if study is None:
         raise NotFoundError(f"There is no study {slug!r}.")
     return study
@@ -101,14 +103,17 @@ async def _stimuli(session: AsyncSession, definition: StudyDefinition) -> dict[s
     for condition, explanations in found.items():
         _check_unambiguous(condition, explanations)
     _check_disjoint(found)
+    sizes = ", ".join(f"{name}: {len(part)}" for name, part in found.items())
     if definition.design.same_questions:
         shared = set.intersection(*({e.question_id for e in part} for part in found.values()))
         found = {name: [e for e in part if e.question_id in shared] for name, part in found.items()}
+        sizes += f"; questions for which all have one (design.same_questions): {len(shared)}"
+    if definition.design.only_correct:
+        sizes += "; explanations of wrong answers are left out (design.only_correct)"
     candidates = [Candidate(e.id, i, e.question_id) for i, part in enumerate(found.values()) for e in part]
     try:
         check_supply(candidates, len(found), definition.design.trials_per_condition)
     except InputError as error:
-        sizes = ", ".join(f"{name}: {len(part)}" for name, part in found.items())
         raise InputError(
             f"There are too few explanations: {error}\nUsable explanations of each condition: {sizes}."
         ) from error
@@ -138,7 +143,7 @@ async def _explanations(
             wanted.append(column == value)
     if definition.design.only_correct:
         wanted.append(Explanation.correct.is_(True))
-    wanted.append(func.length(func.trim(Explanation.text)) > 0)
+    wanted.append(Explanation.text.regexp_match(r"\S"))  # an empty one cannot be rated
     rows = await session.scalars(select(Explanation).join(ExplanationSet).where(and_(*wanted)).order_by(Explanation.id))
     return list(rows.all())
 

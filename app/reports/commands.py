@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import itertools
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +68,10 @@ def bar(description: str) -> tuple[Callable[[str, int, int], None], tqdm]:
     return progress, meter
 
 
-def report_with(function: str, *arguments: Any) -> None:
-    """Call a function of app.reports.report if this installation has it."""
-    if importlib.util.find_spec("app.reports.report") is not None:
-        getattr(importlib.import_module("app.reports.report"), function)(*arguments)
+def report_with(module: str, function: str, *arguments: Any) -> None:
+    """Call a function of the reports if this installation has it."""
+    if importlib.util.find_spec(f"app.reports.{module}") is not None:
+        getattr(importlib.import_module(f"app.reports.{module}"), function)(*arguments)
 
 
 @click.command(epilog="Example: blindrate analyze trials.csv --out report   (more: --help of each option above)")
@@ -92,9 +94,11 @@ def report_with(function: str, *arguments: Any) -> None:
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--bootstrap", type=int, default=2000, show_default=True, help="Resamples of participants.")
 @click.option("--permutations", type=int, default=1999, show_default=True)
+@click.option("--bots", is_flag=True, help="Of a study: simulated participants too.")
 def analyze(
     source: str,
     out: Path,
+    bots: bool,
     reference: str | None,
     scale: tuple[int, int] | None,
     alpha: float,
@@ -127,14 +131,14 @@ def analyze(
     if _is_file(source):
         data = read_ratings(source, Columns(**roles), reference=reference, scale=scale)
     else:
-        data, study = _from_study(source, roles, reference)
+        data, study = _from_study(source, roles, reference, bots)
     out = out_folder(out)
     progress, meter = bar("analyze")
     with meter:
         results = run(data, options, progress)
     results["data"]["study"] = study
     write_json(results, out / "results.json")
-    report_with("write_report", results, data, out)
+    report_with("report", "write_report", results, data.kept, out)
     for warning in results["data"]["warnings"]:
         click.echo(f"Note: {warning}")
     for entry in results["ordinal"]:
@@ -153,10 +157,10 @@ def _sentence(entry: dict[str, Any]) -> str:
     if not entry["estimable"]:
         return f"{entry['construct']}: no model ({entry['reason']})"
     adjusted = "" if entry.get("p_holm") is None else f", adjusted over constructs {entry['p_holm']:.3g}"
-    return f"{entry['construct']}: conditions differ, chi²({entry['df']}) = {entry['lr']:.2f}, p = {entry['p']:.3g}{adjusted}"
+    return f"{entry['construct']}: conditions, chi²({entry['df']}) = {entry['lr']:.2f}, p = {entry['p']:.3g}{adjusted}"
 
 
-def _from_study(slug: str, roles: dict[str, Any], reference: str | None) -> tuple[Any, dict[str, Any]]:
+def _from_study(slug: str, roles: dict[str, Any], reference: str | None, bots: bool) -> tuple[Any, dict[str, Any]]:
     """A study's ratings with its exclusions, and what the report says about its instrument."""
     from app.database.session import command_session
     from app.reports.exports import StudyFrame, study_frame
@@ -168,7 +172,7 @@ def _from_study(slug: str, roles: dict[str, Any], reference: str | None) -> tupl
 
     async def load() -> StudyFrame:
         async with command_session() as session:
-            return await study_frame(session, slug)
+            return await study_frame(session, slug, bots=bots)
 
     frame = asyncio.run(load())
     if frame.trials.empty:
@@ -249,7 +253,7 @@ def accuracy(
         results = analyze_accuracy(data, alpha=alpha, seed=seed, permutations=permutations, progress=progress)
     results["quality"] = against_quality(results, ratings, mapping)
     write_json(results, out / "accuracy.json")
-    report_with("write_accuracy_report", results, data, out)
+    report_with("accuracy_report", "write_accuracy_report", results, data, out)
     for warning in data.warnings:
         click.echo(f"Note: {warning}")
     for name, title in (("all_runs", "All runs"), ("without_outliers", "Without outliers")):
@@ -259,3 +263,106 @@ def accuracy(
         if results[name]["reason"]:
             click.echo(f"{title}: {results[name]['reason']}")
     click.echo(f"Written: accuracy.json in {out}")
+
+
+def numbers(kind: type) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:
+    """click callback: '60,120' as a tuple of numbers. Raises InputError for anything else."""
+
+    def parse(context: click.Context, parameter: click.Parameter, value: str) -> tuple[Any, ...]:
+        try:
+            return tuple(kind(part) for part in value.split(",") if part.strip())
+        except ValueError:
+            raise InputError(
+                f"--{(parameter.name or '').replace('_', '-')} {value!r} is not a list of numbers"
+            ) from None
+
+    return parse
+
+
+@click.command(epilog="Example: blindrate power --participants 60,120 --trials 12 --odds-ratio 1.5,2")
+@click.option(
+    "--from", "source", type=click.Path(path_type=Path), metavar="results.json", help="Take shares and spreads."
+)
+@click.option("--construct", help="Construct of --from [the first].")
+@click.option("--participants", default="60,120,240", show_default=True, callback=numbers(int))
+@click.option("--trials", default="12", show_default=True, callback=numbers(int), help="Trials of each participant.")
+@click.option("--raters", default="1", show_default=True, callback=numbers(int), help="Raters of each explanation.")
+@click.option(
+    "--odds-ratio", default="1.2,1.5,2", show_default=True, callback=numbers(float), help="Of the last condition."
+)
+@click.option("--conditions", type=int, help="Number of conditions [4, or as in --from].")
+@click.option(
+    "--shares", callback=lambda c, p, v: numbers(float)(c, p, v) if v else None, help="Share of each scale point."
+)
+@click.option("--sd-participant", type=float, help="Spread of participants, logit scale [1.5].")
+@click.option("--sd-item", type=float, help="Spread of items [0.4].")
+@click.option("--sd-explanation", type=float, help="Spread of explanations [0].")
+@click.option(
+    "--alpha", type=float, default=0.05, show_default=True, help="For several constructs: divide by their number."
+)
+@click.option("--target", type=click.FloatRange(0.01, 0.99), default=0.8, show_default=True)
+@click.option("--replicates", type=int, default=200, show_default=True, help="Simulated studies of each combination.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--workers", type=int, default=2, show_default=True, help="Processes; they change no number.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="power.json", help="Also write everything to a file.")
+def power(
+    source: Path | None,
+    construct: str | None,
+    participants: tuple[int, ...],
+    trials: tuple[int, ...],
+    raters: tuple[int, ...],
+    odds_ratio: tuple[float, ...],
+    out: Path | None,
+    alpha: float,
+    target: float,
+    replicates: int,
+    seed: int,
+    workers: int,
+    **world: Any,
+) -> None:
+    """Power of studies, and the smallest effect that they find, by simulation.
+
+    Every combination of participants, trials and raters is simulated with every odds ratio, by which the last condition is
+    rated better than the others, and analysed with the ordinal mixed model's test.
+
+    \b
+    Examples:
+      blindrate power --participants 60,120 --trials 12 --odds-ratio 1.25,1.5,2
+      blindrate power --from report/results.json --construct Plausibility --participants 120 --raters 1,3
+    """
+    from app.statistics.accuracy_quality import read_results
+    from app.statistics.power import Assumptions, StudyDesign, from_results
+    from app.statistics.power import power as run
+
+    assumed = from_results(read_results(source), construct) if source else Assumptions()
+    if construct and not source:
+        raise InputError("--construct needs --from, the results.json that has it")
+    assumed = replace(assumed, **{key: value for key, value in world.items() if value is not None})
+    designs = [StudyDesign(*sizes) for sizes in itertools.product(participants, trials, raters)]
+    progress, meter = bar("power")
+    with meter:
+        found = run(
+            designs,
+            odds_ratio,
+            assumed,
+            alpha=alpha,
+            target=target,
+            replicates=replicates,
+            seed=seed,
+            workers=workers,
+            progress=progress,
+        )
+    click.echo("participants  trials  raters  odds ratio  power  95 % Monte Carlo interval")
+    for row in found["power"]:
+        low, high = row["ci"]
+        click.echo(
+            f"{row['participants']:12d}  {row['trials']:6d}  {row['raters']:6d}  {row['odds_ratio']:10.3g}  {row['power']:5.3f}  "
+            f"{low:.3f} to {high:.3f}"
+        )
+    for row in found["minimum_detectable"]:
+        design = f"{row['participants']} participants, {row['trials']} trials, {row['raters']} raters"
+        answer = row["reason"] or f"odds ratio {row['odds_ratio']:.2f}"
+        click.echo(f"Smallest effect with power {target:g}, {design}: {answer}")
+    if out:
+        out_folder(out.parent)
+        write_json(found, out)

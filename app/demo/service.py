@@ -14,13 +14,23 @@ from app.explanations.service import FIELDS, read_explanations, store_explanatio
 from app.questions.reading import Problems, read_table
 from app.questions.service import import_questions
 from app.researchers.service import add_researcher, find_researcher
+from app.settings import resource
 from app.studies.models import Study
+from app.studies.schemas import StudyDefinition
 from app.studies.service import create_study, parse_definition, take_step
 
 FOLDER = Path(__file__).resolve().parent
 SLUG = "demo"
 DATASET = "blindrate"
 EMAIL = "researcher@demo.example"
+
+
+def demo_definition() -> StudyDefinition:
+    """The example study, at the demo's address and without a limit of participants."""
+    content = yaml.safe_load((resource("examples") / "study.yaml").read_text(encoding="utf-8"))
+    texts = content["texts"] | {"contact": "This is a demonstration. Ask the person who started it on this machine."}
+    design = content["design"] | {"target_participants": None}
+    return parse_definition(content | {"slug": SLUG, "design": design, "texts": texts})
 
 
 async def load_demo(session: AsyncSession) -> bool:
@@ -37,8 +47,7 @@ async def load_demo(session: AsyncSession) -> bool:
         session, records, lines, name=SLUG, source="import",
         provenance={"file": table.name, "sha256": table.sha256} | provenance, problems=problems,
     )  # fmt: skip
-    definition = parse_definition(yaml.safe_load((FOLDER / "study.yaml").read_text(encoding="utf-8")))
-    await create_study(session, definition)
+    await create_study(session, demo_definition())
     await take_step(session, SLUG, "launch")
     return True
 

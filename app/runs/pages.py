@@ -16,7 +16,7 @@ from app.researchers.dependencies import current_researcher, require_editor
 from app.researchers.models import Researcher
 from app.runs import service
 from app.runs.queue import QUEUES
-from app.settings import ROOT
+from app.settings import resource
 from app.web.csrf import check_form_token
 from app.web.templates import templates
 
@@ -38,7 +38,7 @@ async def runs_page(request: Request, session: AsyncSession = Depends(get_sessio
 @router.get("/admin/runs/new", dependencies=[Depends(require_editor)])
 async def new_page(request: Request) -> Response:
     """The form for a new distillation, filled in with the tiny example."""
-    example = ROOT / "examples" / "tiny.yaml"
+    example = resource("examples") / "tiny.yaml"
     config = example.read_text(encoding="utf-8") if example.exists() else ""
     return templates.TemplateResponse(request, "runs/new.html", {"config": config, "queues": QUEUES, "queue": "cpu"})
 

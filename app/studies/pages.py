@@ -15,7 +15,7 @@ from app.reports.comparison import compare
 from app.reports.exports import KINDS, csv_pieces, ratings_per_stimulus, study_frame
 from app.researchers.dependencies import current_researcher, require_editor
 from app.researchers.models import AuditEvent, Researcher
-from app.settings import ROOT
+from app.settings import resource
 from app.studies import progress, service
 from app.studies.definitions import read_definition
 from app.studies.models import Study
@@ -62,7 +62,7 @@ async def list_page(request: Request, session: AsyncSession = Depends(get_sessio
 @router.get("/admin/studies/new", dependencies=[Depends(require_editor)])
 async def new_page(request: Request) -> Response:
     """The form for a new study, filled in with the example."""
-    example = ROOT / "examples" / "study.yaml"
+    example = resource("examples") / "study.yaml"
     context = {"definition": example.read_text(encoding="utf-8") if example.exists() else ""}
     return templates.TemplateResponse(request, "admin/study_new.html", context)
 

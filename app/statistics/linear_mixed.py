@@ -146,6 +146,9 @@ def _fit(design: Design, construct: str, reference: int, alpha: float) -> Linear
     fixed = np.column_stack([np.ones(design.n), design.fixed])
     if design.n <= fixed.shape[1] + len(design.groupings):
         raise NotEstimableError(f"{design.n} values are too few for a model of {fixed.shape[1]} effects")
+    left = y - fixed @ np.linalg.lstsq(fixed, y, rcond=None)[0]
+    if float(left @ left) <= 1e-20 * float(np.sum((y - y.mean()) ** 2)):
+        raise NotEstimableError(NO_RESIDUAL)
     fit = fit_reml(y, fixed, design.blocks(), fixed_at_zero=design.fixed_at_zero)
     if not fit.sigma > 1e-10 * float(np.ptp(y)) or fit.relative.max() > LARGEST_RELATIVE:
         raise NotEstimableError(NO_RESIDUAL)

@@ -22,11 +22,13 @@ ROUGH = [1.0]
 """Tolerances of the passes before the last; each pass begins with a prescaling at where it starts."""
 ACCEPTED_GRADIENT = 1e-3
 """Above this the fit is reported as not converged: estimates may be off by this share of their standard error."""
-MAX_ITERATIONS = 200
+MAX_ITERATIONS = 150
 ZERO_SD = 1e-3
 """A standard deviation below this is tried at 0, and taken as 0 if the likelihood is no lower there."""
 LONGEST_STEP = 1.5
 """Largest change of a packed parameter in one step: all are on the logit scale or logarithms."""
+STANDSTILL = 4
+"""Steps in a row without a change of the likelihood beyond rounding after which the search stops."""
 FLAT = 0.01
 """Information on one parameter below which its estimate has run away (separated ratings): a standard error above 10."""
 
@@ -163,7 +165,7 @@ def minimise(
     z = np.zeros(size)
     value, gradient = objective(z)
     inverse = np.eye(size)
-    iteration = 0
+    iteration = still = 0
     for iteration in range(1, MAX_ITERATIONS + 1):
         if size == 0 or np.abs(gradient).max() < tolerance:
             break
@@ -173,7 +175,7 @@ def minimise(
             inverse = np.eye(size)
             direction, slope = -gradient, -float(gradient @ gradient)
         length = min(1.0, LONGEST_STEP / max(float(np.abs(scaling @ direction).max()), 1e-300))
-        noise = 1e-12 * (1.0 + abs(value))
+        noise = 1e-11 * (1.0 + abs(value))
         while True:
             new_value, new_gradient = objective(z + length * direction)
             if new_value <= value + 1e-4 * length * slope + noise:
@@ -188,7 +190,10 @@ def minimise(
         if product > 1e-10 * float(np.linalg.norm(step) * np.linalg.norm(change)):
             left = np.eye(size) - np.outer(step, change) / product
             inverse = left @ inverse @ left.T + np.outer(step, step) / product
+        still = still + 1 if value - new_value < noise else 0
         z, value, gradient = z + step, new_value, new_gradient
+        if still == STANDSTILL:
+            break
     return z, value, gradient, iteration
 
 

@@ -5,7 +5,8 @@ suppressMessages({
   library(ordinal); library(lme4); library(lmerTest); library(emmeans); library(jsonlite)
 })
 options(contrasts = c("contr.treatment", "contr.poly"))
-tight <- clmm.control(gradTol = 1e-8, maxIter = 200, rel.tol = 1e-14, x.tol = 1e-12, eval.max = 2000, iter.max = 1000)
+# A tighter gradTol makes clmm stop its inner iterations at rounding errors, which its numerical Hessian then magnifies.
+tight <- clmm.control(gradTol = 1e-6, useMatrix = TRUE, maxIter = 200, rel.tol = 1e-14, x.tol = 1e-12, eval.max = 2000, iter.max = 1000)
 bobyqa <- lmerControl(optimizer = "bobyqa", optCtrl = list(rhobeg = 0.2, rhoend = 1e-10, maxfun = 1e5), calc.derivs = FALSE,
                       check.conv.singular = "ignore")
 

@@ -39,7 +39,7 @@ def short_prompts(tmp_path_factory: pytest.TempPathFactory) -> PromptSet:
     """The same templates with two short examples, for models that read a token per byte."""
     folder = Path(shutil.copytree(PROMPTS / "commonsense", tmp_path_factory.mktemp("prompts") / "short"))
     content = yaml.safe_load((folder / "examples.yaml").read_text())
-    content["instructions"] = {kind: "Explain." for kind in content["instructions"]}
+    content["instructions"] = dict.fromkeys(content["instructions"], "Explain.")
     content["examples"] = content["examples"][:2]
     (folder / "examples.yaml").write_text(yaml.safe_dump(content))
     return load_prompts(str(folder))

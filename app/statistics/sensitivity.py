@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_all_start_methods, get_context
 from typing import Any
 
@@ -27,7 +28,8 @@ COMPACT = ("construct", "estimable", "reason", "notes", "n", "lr", "df", "p", "s
 def sensitivity(data: RatingsData, *, alpha: float = 0.05, equivalence: float = 1.5, workers: int = 2) -> Row:
     """Everything of results.json's `sensitivity`; `data` still has the rows that rules exclude.
 
-    exclusions [without, participants, trials, ordinal]; participant_condition, binary [the ordinal model's compact rows];
+    exclusions [without, participants, trials, ordinal]; without_covariates (empty where there are none),
+    participant_condition, binary [the ordinal model's compact rows];
     proportional_odds [construct, lr, df, p, doubtful, …]; leave_one_out [construct, a, b, estimate, low, high, low_without,
     high_without, reason]; dropped [construct, a, b, p_tukey, ratings, share, confirmed, rows, reason].
     """
@@ -39,12 +41,21 @@ def sensitivity(data: RatingsData, *, alpha: float = 0.05, equivalence: float = 
     wide, other = found[0::2], found[1::2]
     return {
         "exclusions": _exclusions(data, alpha, equivalence),
+        "without_covariates": _without_covariates(kept, alpha, equivalence),
         "participant_condition": with_holm(wide),
         "proportional_odds": [part["proportional_odds"] for part in other],
         "binary": with_holm([part["binary"] for part in other]),
         "leave_one_out": [row for part in other for row in part["leave_one_out"]],
         "dropped": [row for part in other for row in part["dropped"]],
     }
+
+
+def _without_covariates(kept: RatingsData, alpha: float, equivalence: float) -> list[Row]:
+    """The primary analysis of the conditions as they were shown: a covariate that they change takes a part of their difference."""
+    if not kept.covariates:
+        return []
+    models = fit_ordinals(replace(kept, covariates=[]), alpha=alpha, equivalence=equivalence)
+    return [compact(entry) | {"p_holm": entry["p_holm"]} for entry in models]
 
 
 def _run(jobs: list[tuple[Callable[..., Row], tuple[Any, ...]]], workers: int) -> list[Row]:

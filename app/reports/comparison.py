@@ -24,35 +24,35 @@ class Comparison:
     trials: int = 0
     figure: str = ""
     tests: list[dict[str, Any]] = field(default_factory=list)
-    descriptives: list[dict[str, Any]] = field(default_factory=list)
+    descriptives: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by construct, a row per condition
 
 
 def compare(frame: StudyFrame) -> Comparison:
-    """Descriptives, Kruskal-Wallis tests and diverging bars of a study's answered trials."""
-    people = frame.trials["participant"].nunique()
+    """Descriptives, Kruskal-Wallis tests and diverging bars of a study's answered trials, without those of excluded people."""
+    excluded = frame.participants.loc[frame.participants["excluded"].astype(bool), "participant"]
+    trials = frame.trials[~frame.trials["participant"].isin(excluded)]
+    people = trials["participant"].nunique()
     if people < FEWEST:
         return Comparison(
             reason="There is nothing to compare yet: at least two participants must have rated explanations."
         )
     high = frame.minimum + len(frame.labels) - 1
     try:
-        data = from_frame(frame.trials, scale=(frame.minimum, high), name=frame.slug)
+        data = from_frame(trials, scale=(frame.minimum, high), name=frame.slug)
     except InputError as error:
         return Comparison(reason=f"The ratings cannot be compared yet: {error}")
-    names = dict(frame.constructs)
-    rows = [
-        row | {"construct": names.get(row["construct"], row["construct"])}
-        for row in describe(data, bootstrap=200).to_dict()
-    ]
-    tests = [row | {"construct": names.get(row["construct"], row["construct"])} for row in kruskal(data).to_dict()]
+    names = frame.constructs | {data.quality: f"{data.quality} (mean of all)"}
     counts: dict[str, dict[str, list[int]]] = {}
-    for row in rows:
-        if row.get("counts") is not None:
-            counts.setdefault(row["construct"], {})[row["condition"]] = list(row["counts"].values())
+    descriptives: dict[str, list[dict[str, Any]]] = {}
+    for row in describe(data, bootstrap=200).to_dict():
+        name = names[row["construct"]]
+        descriptives.setdefault(name, []).append(row)
+        if row["counts"] is not None:
+            counts.setdefault(name, {})[row["condition"]] = list(row["counts"].values())
     return Comparison(
         participants=people,
-        trials=len(frame.trials),
+        trials=len(trials),
         figure=diverging_bars(counts, frame.labels),
-        tests=tests,
-        descriptives=rows,
+        tests=[row | {"construct": names[row["construct"]]} for row in kruskal(data).to_dict()],
+        descriptives=descriptives,
     )

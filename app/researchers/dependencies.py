@@ -23,7 +23,7 @@ async def current_researcher(request: Request, session: AsyncSession = Depends(g
         target = f"/admin/login?next={quote(wanted)}" if request.method == "GET" else "/admin/login"
         header = "HX-Redirect" if request.headers.get("HX-Request") == "true" else "Location"
         raise HTTPException(303 if header == "Location" else 401, "Log in first.", headers={header: target})
-    if moved:
+    if moved and request.headers.get("HX-Request") != "true":  # a page that refreshes itself is not a use
         await session.commit()
     request.state.researcher = researcher
     return researcher

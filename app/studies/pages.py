@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from typing import Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -24,7 +26,8 @@ from app.web.csrf import check_form_token
 from app.web.templates import templates
 
 router = APIRouter(include_in_schema=False)
-RECENT = 12
+RECENT = 12  # participants on a study's first page
+PAGE = 200  # participants on a page of all of them
 ACTIONS = {
     "launch": "Participants can enter from now on. The definition is frozen: nothing of it can be changed afterwards.",
     "pause": "Nobody new can enter; those under way may finish. You can resume at any time.",
@@ -48,7 +51,7 @@ async def _study_context(request: Request, session: AsyncSession, study: Study) 
         "per_stimulus": await ratings_per_stimulus(session, study),
         "actions": [a for a, (states, _) in service.STEPS.items() if study.state in states]
         + (["unblind"] if study.state == "closed" and study.unblinded_at is None else []),
-        "target": StudyDefinition.model_validate(study.definition).design.target_participants,
+        "definition": StudyDefinition.model_validate(study.definition),
     }
 
 
@@ -90,7 +93,9 @@ async def create(
 async def study_page(request: Request, slug: str, session: AsyncSession = Depends(get_session)) -> Response:
     """One study: where it stands, and what can be done now."""
     study = await service.get_study(session, slug)
-    context = await _study_context(request, session, study) | {"history": await service.history(session, study)}
+    context = await _study_context(request, session, study)
+    context["history"] = await service.history(session, study)
+    context["test_id"] = f"TEST-{secrets.token_hex(3)}"
     return templates.TemplateResponse(request, "admin/study.html", context)
 
 
@@ -131,11 +136,26 @@ async def do(
 
 
 @router.get("/admin/studies/{slug}/participants", dependencies=[Depends(current_researcher)])
-async def participants_page(request: Request, slug: str, session: AsyncSession = Depends(get_session)) -> Response:
-    """All participants of a study."""
+async def participants_page(
+    request: Request, slug: str, page: int = Query(1, ge=1, le=100_000), session: AsyncSession = Depends(get_session)
+) -> Response:
+    """The participants of a study, the latest first, a page of them."""
     study = await service.get_study(session, slug)
-    context = {"study": study, "visitors": await progress.visitors(session, study)}
+    shown = list(await progress.visitors(session, study, PAGE + 1, offset=(page - 1) * PAGE))
+    context = {"study": study, "visitors": shown[:PAGE], "page": page, "more": len(shown) > PAGE}
     return templates.TemplateResponse(request, "admin/participants.html", context)
+
+
+@router.get("/admin/studies/{slug}/definition", dependencies=[Depends(current_researcher)])
+async def definition_page(request: Request, slug: str, session: AsyncSession = Depends(get_session)) -> Response:
+    """All that participants read, in their order; of the conditions only what may be told now."""
+    study = await service.get_study(session, slug)
+    context = {
+        "study": study,
+        "definition": StudyDefinition.model_validate(study.definition),
+        "labels": sorted(service.condition_labels(study).values()),
+    }
+    return templates.TemplateResponse(request, "admin/definition.html", context)
 
 
 @router.get("/admin/studies/{slug}/stimuli", dependencies=[Depends(current_researcher)])
@@ -157,7 +177,8 @@ async def results_page(
 ) -> Response:
     """The first comparison of the conditions."""
     study = await service.get_study(session, slug)
-    comparison = compare(await study_frame(session, slug, bots=bots))
+    # in a thread: drawing takes a while, and participants' pages must not wait for it
+    comparison = await asyncio.to_thread(compare, await study_frame(session, slug, bots=bots))
     context = {
         "study": study,
         "comparison": comparison,

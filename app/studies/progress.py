@@ -68,7 +68,7 @@ async def progress_of(session: AsyncSession, study: Study) -> Progress:
     return Progress(*row, trials, ratings)
 
 
-async def visitors(session: AsyncSession, study: Study, limit: int | None = None) -> Sequence[Visitor]:
+async def visitors(session: AsyncSession, study: Study, limit: int, *, offset: int = 0) -> Sequence[Visitor]:
     """The study's participants, those who entered last first, with how many trials they have answered."""
     number = func.row_number().over(order_by=Participant.id).label("number")
     people = select(Participant.id.label("person"), number).where(Participant.study_id == study.id).subquery()
@@ -87,6 +87,7 @@ async def visitors(session: AsyncSession, study: Study, limit: int | None = None
         .outerjoin(given, given.c.participant_id == Participant.id)
         .order_by(Participant.id.desc())
         .limit(limit)
+        .offset(offset)
     )
     return [Visitor(*row) for row in await session.execute(statement)]
 

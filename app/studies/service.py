@@ -16,7 +16,7 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from app.errors import ConflictError, InputError, NotFoundError
 from app.explanations.models import Explanation, ExplanationSet
-from app.researchers.models import AuditEvent
+from app.researchers.models import AuditEvent, Researcher
 from app.studies.allocation import Candidate, check_supply
 from app.studies.definitions import problems, telltales
 from app.studies.models import Condition, Construct, Stimulus, Study
@@ -219,12 +219,15 @@ async def unblind(session: AsyncSession, slug: str, reason: str, researcher_id: 
     return study
 
 
-async def history(session: AsyncSession, study: Study) -> Sequence[AuditEvent]:
-    """What was done to a study, in order."""
-    rows = await session.scalars(
-        select(AuditEvent).where(AuditEvent.subject == f"study {study.slug}").order_by(AuditEvent.id)
+async def history(session: AsyncSession, study: Study) -> Sequence[tuple[AuditEvent, str | None]]:
+    """What was done to a study, in order, and by whom (None: on the command line)."""
+    rows = await session.execute(
+        select(AuditEvent, Researcher.email)
+        .outerjoin(Researcher, Researcher.id == AuditEvent.researcher_id)
+        .where(AuditEvent.subject == f"study {study.slug}")
+        .order_by(AuditEvent.id)
     )
-    return rows.all()
+    return [(event, email) for event, email in rows]
 
 
 async def stimuli_of(session: AsyncSession, study: Study) -> Sequence[Stimulus]:

@@ -174,7 +174,7 @@ async def test_every_step_is_on_record(session: AsyncSession) -> None:
     for action in ("launch", "pause", "resume", "close"):
         await service.take_step(session, "demo", action)
     await service.unblind(session, "demo", "collection is complete")
-    events = await service.history(session, study)
+    events = [event for event, _ in await service.history(session, study)]
     assert [e.action for e in events] == [
         "study.create", "study.launch", "study.pause", "study.resume", "study.close", "study.unblind",
     ]  # fmt: skip

@@ -280,6 +280,11 @@ def report(bench: Bench, options: argparse.Namespace, folder: Path) -> None:
         for name in VARIANTS:
             for k, value in enumerate(bench.run(name, number)):
                 totals[name][k] += value
+            print(
+                f"step {number + 1} of {number_of_steps}, {name}: {totals[name][0]:.1f} s in all",
+                file=sys.stderr,
+                flush=True,
+            )
     examples = 4 * options.batch * number_of_steps
     base = totals["reference"][0]
     same_precision = {True: totals["reference, bf16"][0], False: base}

@@ -65,7 +65,7 @@ def _encoder_decoder(
     states = model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
     rows = [target for choices in targets for target in choices]
     starts = [shared[i] for i in owner.tolist()]
-    decoder_ids, _ = padded([[model.config.decoder_start_token_id, *row[:-1]] for row in rows], student.pad_id)
+    decoder_ids, _ = padded([[student.start_id, *row[:-1]] for row in rows], student.pad_id)
     width = decoder_ids.shape[1]
     positions = torch.cat(
         [torch.arange(start, len(row)) + i * width for i, (row, start) in enumerate(zip(rows, starts, strict=True))]

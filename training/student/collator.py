@@ -35,7 +35,7 @@ def collate(student: Student, batch: MicroBatch) -> dict[str, Any]:
     """
     if student.is_encoder_decoder:
         input_ids, mask = padded([row.input_ids for row in batch.rows], student.pad_id)
-        start = student.model.config.decoder_start_token_id
+        start = student.start_id
         decoder_ids, _ = padded([[start, *row.target_ids[:-1]] for row in batch.rows], student.pad_id)
         inputs = {"input_ids": input_ids, "attention_mask": mask, "decoder_input_ids": decoder_ids}
         width, first = decoder_ids.shape[1], [0] * len(batch.rows)

@@ -66,7 +66,7 @@ def generate(
         num_beams=1,
         pad_token_id=student.pad_id,
         eos_token_id=student.eos_id,
-        decoder_start_token_id=getattr(model.config, "decoder_start_token_id", None),
+        decoder_start_token_id=student.start_id if student.is_encoder_decoder else None,
     )
     with torch.inference_mode():
         output = model.generate(

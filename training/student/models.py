@@ -80,6 +80,14 @@ class Student:
         return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.eos_id
 
     @property
+    def start_id(self) -> int:
+        """The token that an encoder-decoder's targets begin behind."""
+        config, generation = self.model.config, self.model.generation_config
+        named = [getattr(each, "decoder_start_token_id", None) for each in (config, generation)]
+        named += [getattr(config, "bos_token_id", None), self.tokenizer.bos_token_id, self.pad_id]
+        return int(next(token for token in named if token is not None))
+
+    @property
     def eos_id(self) -> int:
         """The token that ends every target."""
         return int(self.tokenizer.eos_token_id)

@@ -82,3 +82,13 @@ def test_selected_logits_are_those_of_the_whole(student: Student) -> None:
 def test_unknown_adapter_targets_are_an_error(student: Student) -> None:
     with pytest.raises(TrainingInputError, match=r"lora\.target_modules"):
         with_lora(student.model, LoraConfig(target_modules=("nothing",)))
+
+
+def test_the_start_of_targets_is_found_where_a_config_names_it_and_where_it_does_not(t5_dir: Path) -> None:
+    student = load_student(str(t5_dir))
+    assert student.start_id == 0
+    student.model.config.decoder_start_token_id = None
+    student.model.generation_config.decoder_start_token_id = 7
+    assert student.start_id == 7
+    student.model.generation_config.decoder_start_token_id = None
+    assert student.start_id == student.pad_id

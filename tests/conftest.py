@@ -10,7 +10,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,22 +126,46 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-def server(database: str, tmp_path: Path) -> Iterator[str]:
-    """A real server (`blindrate serve`, 2 processes) on this test's database; its address."""
+@contextmanager
+def running_server(database: str, data_dir: Path) -> Iterator[str]:
+    """A real server (`blindrate serve`, 2 processes) on a database; its address."""
     port = free_port()
     environment = os.environ | {
         "BLINDRATE_DATABASE_URL": plain_url(database),
-        "BLINDRATE_DATA_DIR": str(tmp_path / "data"),
+        "BLINDRATE_DATA_DIR": str(data_dir),
         "BLINDRATE_SECRET_KEY": "a key for tests only",
     }
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--workers", "2"]
     with subprocess.Popen(command, env=environment) as process:
         address = f"http://127.0.0.1:{port}"
-        wait_until_ready(address, process)
+        try:
+            wait_until_ready(address, process)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture
+def server(database: str, tmp_path: Path) -> Iterator[str]:
+    """A real server on this test's database; its address."""
+    with running_server(database, tmp_path / "data") as address:
         yield address
-        process.terminate()
-        process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def shared_server(
+    postgres: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    """One real server for all tests that keep to a study of their own (its start takes seconds); address, database URL."""
+    name = f"shared_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template_database}")
+    url = _with_database(postgres, name).replace("postgresql://", "postgresql+psycopg://", 1)
+    with running_server(url, tmp_path_factory.mktemp("server")) as address:
+        yield address, url
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
 
 
 def wait_until_ready(address: str, process: subprocess.Popen[Any], seconds: int = 30) -> None:

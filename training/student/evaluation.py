@@ -17,7 +17,7 @@ from training.records import Objective, Question
 from training.student.config import EvaluationConfig, Progress, ShouldStop, StudentConfig
 from training.student.examination import examine_batch, task_prompts
 from training.student.measures import accuracy_interval, chance_level, difference_interval, explanation_measures
-from training.student.models import Student, default_device, load_student, uses_bf16
+from training.student.models import Student, default_device, load_student, memory_advice, uses_bf16
 from training.student.objectives import ANSWER_TASK
 
 
@@ -143,7 +143,8 @@ def _examined(
             if not all(question.id in known for question in batch):
                 if should_stop is not None and should_stop():
                     raise Cancelled(f"evaluation stopped after {done} of {len(questions)} questions")
-                items = examine_batch(student, objective, batch, config.max_input_tokens, evaluation_config)
+                with memory_advice("Lower the evaluation's batch_size."):
+                    items = examine_batch(student, objective, batch, config.max_input_tokens, evaluation_config)
                 file.write("".join(json.dumps(item.as_dict()) + "\n" for item in items))
                 file.flush()
                 known |= {item.question_id: item.as_dict() for item in items}

@@ -111,6 +111,21 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+@contextmanager
+def memory_advice(advice: str) -> Iterator[None]:
+    """Within this block, running out of memory (of a GPU, or what the system grants) is an error that says what to change.
+
+    Raises:
+        TrainingInputError: the memory does not suffice.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise TrainingInputError(f"the {default_device().upper()}'s memory does not suffice. {advice}") from error
+
+
 def load_student(model: str, shrink: ShrinkConfig | None = None, dtype: torch.dtype = torch.float32) -> Student:
     """Load a model and its tokenizer.
 

@@ -38,6 +38,7 @@ from training.student.models import (
     compile_layers,
     default_device,
     load_student,
+    memory_advice,
     uses_bf16,
     with_lora,
 )
@@ -85,6 +86,10 @@ def split_validation(questions: Sequence[Question], fraction: float) -> tuple[li
     held_out = set(np.random.default_rng(VALIDATION_SEED).permutation(len(questions))[:count].tolist())
     train = [question for i, question in enumerate(questions) if i not in held_out]
     return train, [question for i, question in enumerate(questions) if i in held_out]
+
+
+VALIDATION_ROWS = 32
+"""Rows in a pass over the validation split."""
 
 
 class StudentTrainer(Trainer):
@@ -138,7 +143,7 @@ class StudentTrainer(Trainer):
         """
         rows = [row for question in self.validation for row in question.rows("all", 0, 0)]
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        parts = processes * math.ceil(len(rows) / (processes * 4 * self.steps.config.batch_size))
+        parts = processes * math.ceil(len(rows) / (processes * VALIDATION_ROWS))
         batches = micro_batches(rows, self.steps.weights, parts, is_encoder_decoder=self.student.is_encoder_decoder)
         model: Any = self.model
         model.eval()
@@ -205,8 +210,8 @@ def train_student(
     distributed launch.
 
     Raises:
-        TrainingInputError: a bad model or setting, no usable rationale, or `out` holds a training with other
-        settings.
+        TrainingInputError: a bad model or setting, no usable rationale, too little memory, or `out` holds a training with
+        other settings.
         Cancelled: should_stop() said so; a checkpoint of that step is saved.
     """
     _claim(out, config, questions)
@@ -226,6 +231,8 @@ def train_student(
     if config.compile:
         compile_layers(student.model)
     args = training_arguments(config, folder, validate=bool(validation))
+    if args.n_gpu > 1:
+        args._n_gpu = 1  # a process uses one GPU; several are for accelerate, never for the Trainer's DataParallel
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "logs")
     steps = StepDataset(student, rows, weights, config, processes=args.world_size)
     trainer = StudentTrainer(
@@ -240,7 +247,8 @@ def train_student(
         if trainer.is_world_process_zero():
             remove_torn_checkpoints(folder)
     resume_from = last_checkpoint(folder)
-    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    with memory_advice("Raise gradient_accumulation, set gradient_checkpointing, or lower batch_size."):
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     if watch.cancelled:
         raise Cancelled(f"training stopped at step {trainer.state.global_step} of {config.max_steps}")
     if trainer.is_world_process_zero():

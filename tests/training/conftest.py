@@ -35,14 +35,20 @@ def commonsense() -> PromptSet:
 
 
 @pytest.fixture(scope="session")
-def short_prompts(tmp_path_factory: pytest.TempPathFactory) -> PromptSet:
-    """The same templates with two short examples, for models that read a token per byte."""
+def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prompt folder with the same templates and two short examples, for models that read a token per byte."""
     folder = Path(shutil.copytree(PROMPTS / "commonsense", tmp_path_factory.mktemp("prompts") / "short"))
     content = yaml.safe_load((folder / "examples.yaml").read_text())
     content["instructions"] = dict.fromkeys(content["instructions"], "Explain.")
     content["examples"] = content["examples"][:2]
     (folder / "examples.yaml").write_text(yaml.safe_dump(content))
-    return load_prompts(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def short_prompts(short_folder: Path) -> PromptSet:
+    """That folder loaded."""
+    return load_prompts(str(short_folder))
 
 
 @pytest.fixture(scope="session")

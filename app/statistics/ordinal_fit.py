@@ -103,7 +103,9 @@ def _prescale(data: OrdinalData, x: Vector, mode: Mode, free: NDArray[np.bool_])
         step = 0.02 * max(abs(x[m + k]), 0.1)
         moved = x.copy()
         moved[m + k] += step
-        column = (here - _packed_gradient(data, moved, find_mode(data, _unpack(data, moved), mode.u))) / step
+        column = (
+            here - _packed_gradient(data, moved, find_mode(data, _unpack(data, moved), mode.u, mode.factor))
+        ) / step
         full[m + k, : m + k + 1] = full[: m + k + 1, m + k] = column[: m + k + 1]
         # One-way classification: the information on a standard deviation s with shrinkage k is 2 q k^2 / s^2.
         usual = 2.0 * data.blocks.sizes[k] * (max(kept[k], 0.05) / max(abs(x[m + k]), 0.1)) ** 2
@@ -144,7 +146,7 @@ class _Objective:
         if not np.all(np.isfinite(point.thresholds)) or np.any(np.diff(point.thresholds, axis=1) <= 0):
             return np.inf, np.zeros(len(z))
         try:
-            mode = find_mode(self.data, point, self.u)
+            mode = find_mode(self.data, point, self.u, self.mode.factor)
         except np.linalg.LinAlgError:
             return np.inf, np.zeros(len(z))
         if not np.isfinite(mode.log_likelihood):
@@ -275,7 +277,7 @@ def natural_information(data: OrdinalData, fit: Fit) -> NDArray[np.float64]:
         sds = point.sds.copy()
         sds[free] = x[count + len(point.effects) :]
         moved = Point(x[:count].reshape(point.thresholds.shape), x[count : count + len(point.effects)], sds)
-        found = gradient_at(data, moved, find_mode(data, moved, fit.mode.u))
+        found = gradient_at(data, moved, find_mode(data, moved, fit.mode.u, fit.mode.factor))
         return np.concatenate([found.thresholds.ravel(), found.effects, found.sds[free]])
 
     columns = []

@@ -9,6 +9,7 @@ Row = dict[str, Any]
 SIGNED = ("estimate", "z", "t")
 INTERVALS = ("ci", "ci_tukey", "ci90")
 RATIOS = ("odds_ratio",)
+SHARES, SHARE_INTERVALS = ("vargha_delaney_a",), ("vargha_delaney_ci",)
 RATIO_INTERVALS = ("odds_ratio_ci", "odds_ratio_ci90")
 
 
@@ -23,6 +24,11 @@ def turned(contrast: Row, order: Sequence[str]) -> Row:
     for name in RATIOS:
         if out.get(name):
             out[name] = 1 / out[name]
+    for name in SHARES:
+        if out.get(name) is not None:
+            out[name] = 1 - out[name]
+    for name in SHARE_INTERVALS:
+        out |= _mirrored(out, name, lambda value: 1 - value)
     for name in INTERVALS:
         out |= _mirrored(out, name, lambda value: -value)
     for name in RATIO_INTERVALS:

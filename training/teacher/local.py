@@ -31,6 +31,9 @@ from training.teacher.prompts import Prompt
 from training.teacher.shared_prefix import NAME, RowCache, SharedPrefix, supports_shared_prefix
 
 NO_LIMIT = 10**9
+RELATIVE_POSITIONS = frozenset({"t5", "mt5", "umt5", "longt5"})
+"""Kinds of models without a limit of positions, whatever length their tokenizer was set to."""
+
 KEPT_PREFIXES = 4
 STOP_TAIL = 12
 """Tokens that are decoded to look for a stop text after each step; stop texts are short."""
@@ -115,7 +118,7 @@ class LocalEngine:
         self.shares_prefix = config.share_prefix and not self.is_encoder_decoder and supports_shared_prefix(text_config)
         if self.shares_prefix:
             self.model.set_attn_implementation(NAME)
-        self.max_positions = _max_positions(text_config, self.tokenizer, self.is_encoder_decoder)
+        self.max_positions = _max_positions(text_config, self.tokenizer)
         eos = self.model.generation_config.eos_token_id
         self.eos_ids = [int(e) for e in (eos if isinstance(eos, list) else [eos] if eos is not None else [])]
         if self.tokenizer.eos_token_id is not None and self.tokenizer.eos_token_id not in self.eos_ids:
@@ -314,17 +317,13 @@ def _without_padding(row: list[int], pad_id: int, eos_ids: Sequence[int]) -> lis
     return row
 
 
-def _max_positions(config: Any, tokenizer: Any, is_encoder_decoder: bool) -> int:
-    """Tokens that a model can take. T5 and its kin have relative positions and thus no limit but the tokenizer's, if any."""
-    limits = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "max_seq_len")]
-    known = [
-        int(limit)
-        for limit in limits
-        if isinstance(limit, int) and not (is_encoder_decoder and config.model_type.startswith(("t5", "mt5", "umt5")))
-    ]
-    if 0 < tokenizer.model_max_length < NO_LIMIT and not known:
-        known = [] if is_encoder_decoder else [int(tokenizer.model_max_length)]
-    return min(known, default=NO_LIMIT)
+def _max_positions(config: Any, tokenizer: Any) -> int:
+    """Tokens that a model can take: its configuration's limit, else its tokenizer's."""
+    if config.model_type in RELATIVE_POSITIONS:
+        return NO_LIMIT
+    named = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "max_seq_len")]
+    limits = [limit for limit in named if isinstance(limit, int)]
+    return min(limits, default=min(int(tokenizer.model_max_length), NO_LIMIT))
 
 
 def model_sha256(source: str) -> str:

@@ -311,7 +311,7 @@ def _finished_metrics(folder: Path, config: DistillConfig, test: Sequence[Questi
 def _provenance(plan: RunPlan, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What is written beside a run's metrics: enough to find its way back without the manifest."""
     return {
-        "method": f"{plan.config.objective} on {plan.config.target}",
+        "method": f"{plan.config.objective}/{plan.config.target}",
         "generation_method": plan.config.target,
         "model": plan.config.model,
         "run": plan.name,

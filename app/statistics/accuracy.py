@@ -253,7 +253,9 @@ def _levene(groups: list[np.ndarray]) -> Row:
 
 def _shapiro(values: np.ndarray) -> Row:
     row: Row = {"n": len(values), "W": None, "p": None, "reason": None}
-    if len(values) < 3 or np.ptp(values) == 0:
-        return row | {"reason": "fewer than three different runs"}
+    if len(values) < 4:
+        return row | {"reason": "fewer than four runs"}
+    if np.ptp(values) == 0:
+        return row | {"reason": "every run has the same value"}
     row["W"], row["p"] = pingouin_adapter.shapiro(values)
     return row

@@ -52,8 +52,8 @@ def assumptions(data: RatingsData) -> AssumptionsResult:
 
 def _shapiro(values: np.ndarray) -> Row:
     row: Row = {"n": len(values), "W": None, "p": None, "reason": None}
-    if len(values) < 3:
-        return row | {"reason": "fewer than three ratings"}
+    if len(values) < 4:
+        return row | {"reason": "fewer than four ratings"}
     if np.ptp(values) == 0:
         return row | {"reason": "every rating is the same"}
     if len(values) > MOST:

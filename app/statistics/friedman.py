@@ -41,8 +41,8 @@ def friedman(data: RatingsData) -> FriedmanResult:
         row |= dict.fromkeys(("chi2", "df", "p", "kendall_w", "reason"))
         if len(data.conditions) < 3:
             row["reason"] = "Friedman's test needs three conditions"
-        elif n < 2:
-            row["reason"] = "fewer than two participants rated every condition"
+        elif n < 3:
+            row["reason"] = "fewer than three participants rated every condition"
         elif np.all(np.ptp(complete, axis=1) == 0):
             row["reason"] = "no participant's means differ between conditions"
         else:

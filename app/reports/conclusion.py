@@ -1,11 +1,11 @@
-"""The report's first words: what the ratings say, how surely, and on which choices it hangs. Plain sentences, nothing beyond the results."""
+"""The report's first words: what the ratings say, how surely, and on which choices it hangs. Nothing beyond the results."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from app.reports import wording as w
-from app.reports.formats import interval, number, share
+from app.reports.formats import bounded, interval, number, share
 from app.reports.table_rows import exponential
 
 Row = dict[str, Any]
@@ -26,21 +26,23 @@ def conclusion(results: Row) -> list[str]:
 
 def _headline(results: Row, models: list[Row], differ: list[Row]) -> str:
     total, alpha = len(models), w.alpha_of(results)
-    several = f" adjusted for {w.counted(total, 'test')}" if total > 1 else ""
+    several = f" after adjustment for {w.counted(total, 'test')}" if total > 1 else ""
     lost = len(results["data"]["constructs"]) - total
     missing = f" On {w.counted(lost, 'construct')} the model could not be fitted." if lost else ""
     if not differ:
         least = [m["p_holm"] for m in models if m.get("p_holm") is not None]
-        smallest = f" (likelihood-ratio tests; the smallest{several} {w.p_text(min(least))})" if least else ""
+        smallest = f" (likelihood-ratio tests; the smallest {w.p_text(min(least))}{several})" if least else ""
         where = models[0]["construct"] if total == 1 else f"any of the {w.counted(total, 'construct')}"
-        return f"There is no sufficient evidence that the conditions were rated differently on {where}{smallest}.{missing}"
+        return (
+            f"There is no sufficient evidence that the conditions were rated differently on {where}{smallest}.{missing}"
+        )
     names = [m["construct"] for m in differ]
     same = [m["construct"] for m in models if m not in differ]
     rest = f" On {w.listed(same)} there is no sufficient evidence of a difference." if same else ""
     values = [m["p_holm"] for m in differ]
     return (
-        f"The conditions were rated differently on {w.on_constructs(names, total)} (likelihood-ratio tests,{several} "
-        f"{w.p_range(values)}; significant below {alpha:g}).{rest}{missing}"
+        f"The conditions were rated differently on {w.on_constructs(names, total)} (likelihood-ratio tests, {w.p_range(values)}{several}; "
+        f"level of significance {bounded(alpha)}).{rest}{missing}"
     )
 
 
@@ -58,11 +60,19 @@ def _pairs(results: Row, differ: list[Row]) -> list[str]:
         ends = [ratio_interval(c.get("ci_tukey")) for _, c in own]
         sure = f"; {level} {'intervals' if len(own) > 1 else 'CI'} {', '.join(ends)}" if all(ends) else ""
         words = (
-            f"{higher} was rated higher than {lower} on {w.on_constructs(names, len(w.estimable(results)))}: the odds of a higher rating "
+            f"{higher} was rated higher than {lower} on {_where(names, differ, results)}: the odds of a higher rating "
             f"were {w.span(ratios)} times as large ({w.p_range([c['p_tukey'] for _, c in own])}{sure}; adjusted for all pairs)."
         )
         out.append(words + _in_shares(results, own) + _in_points(results, lower, higher))
     return out
+
+
+def _where(names: list[str], differ: list[Row], results: Row) -> str:
+    """The constructs of a pair; not all their names again where these are the ones named before."""
+    total = len(w.estimable(results))
+    if total > 1 and len(names) == len(differ) > 1:
+        return f"{'both' if len(names) == 2 else f'all {w.word(len(names))}'} of them"
+    return w.listed(names)
 
 
 def ratio_interval(ends: list[float | None] | None) -> str:
@@ -95,7 +105,7 @@ def _in_points(results: Row, lower: str, higher: str) -> str:
             scale = results["data"]["scale"]
             return (
                 f" On the mean of the constructs the difference is {number(c['estimate'])} points of the {scale['low']}–{scale['high']} "
-                f"scale ({w.level(results)} CI {interval(c['ci'])}, adjusted {w.p_text(c['p_tukey'])})."
+                f"scale ({w.level(results)} CI for this pair alone {interval(c['ci'])}; {w.p_text(c['p_tukey'])} adjusted for all pairs)."
             )
     return ""
 
@@ -111,7 +121,7 @@ def _others(results: Row, models: list[Row], differ: list[Row]) -> str:
     if not rest:
         start = ""
     elif clear:
-        start = f"For the other {rest} of {pairs} comparisons (pairs of conditions on a construct) there is no sufficient evidence of a difference. "
+        start = f"For the other {rest} of {pairs} comparisons of a pair on a construct there is no sufficient evidence of a difference. "
     else:
         start = ""
     start += "That alone does not make conditions equal. " if rest else ""
@@ -157,26 +167,33 @@ def _hangs(results: Row, models: list[Row], differ: list[Row]) -> list[str]:
     """Other models, and differences that a few ratings carry."""
     found, alpha = results.get("sensitivity") or {}, w.alpha_of(results)
     sentences = []
-    kinds = {"participant_condition": "with random slopes", "binary": "with ratings cut into high and low"}
+    kinds = {
+        "participant_condition": "where participants may differ in how they take to each condition (random slopes)",
+        "binary": f"where ratings are only high ({w.upper_points(results)}) or low",
+    }
     for key, name in kinds.items():
         other = [m for m in found.get(key) or [] if m.get("estimable")]
         if other and differ:
             kept = {m["construct"] for m in w.differing(other, alpha)} & {m["construct"] for m in differ}
             of = len([m for m in differ if m["construct"] in {o["construct"] for o in other}])
-            sentences.append(f"{name}, {len(kept)} of the {w.counted(of, 'difference')} between conditions {'remains' if len(kept) == 1 else 'remain'}")
+            sentences.append(f"on {w.word(len(kept))} of {w.counted(of, 'construct')} {name}")
     weak = [
         row
         for row in found.get("dropped") or []
-        if row.get("ratings") is not None and row.get("share") is not None and (row["share"] <= FRAGILE or row["ratings"] == 1)
+        if row.get("ratings") is not None
+        and row.get("share") is not None
+        and (row["share"] <= FRAGILE or row["ratings"] == 1)
     ]
     out = []
     if sentences:
-        text = "; ".join(sentences)
-        out.append(f"In other models: {text} significant.")
+        out.append(f"In other models the difference between conditions remains significant {' and '.join(sentences)}.")
     if weak:
         said = "; ".join(
-            f"{row['b']} against {row['a']} on {row['construct']} would no longer be significant without {w.counted(row['ratings'], 'rating')} "
-            f"({share(row['share'])})"
+            f"the difference between {row['b']} and {row['a']} on {row['construct']} would no longer be significant without "
+            f"{w.counted(row['ratings'], 'rating')} of the {row['n']:,} ({share(row['share'])})"
+            if row.get("n")
+            else f"the difference between {row['b']} and {row['a']} on {row['construct']} hangs on {w.counted(row['ratings'], 'rating')} "
+            f"({share(row['share'])} of all)"
             for row in weak
         )
         out.append(f"Fragile: {said}.")

@@ -59,9 +59,15 @@ def _why(results: Row, model: Row, without: float | None, old: Row, alpha: float
             "conditions within participants, and sees more."
         )
     if old["p_holm"] is not None and not w.below(old["p_holm"], alpha):
-        return f"The reference does not adjust for the number of constructs; adjusted, it finds no difference either ({w.p_text(old['p_holm'])})."
+        return (
+            "The reference does not adjust for the number of constructs; adjusted, it finds no difference either "
+            f"({w.p_text(old['p_holm'])})."
+        )
     if without is not None and w.below(without, alpha):
-        return f"The difference is there in the explanations as shown ({w.p_text(without)} in the mixed model), but not at equal {covariates}."
+        return (
+            f"The difference is there in the explanations as shown ({w.p_text(without)} in the mixed model), but not at equal "
+            f"{covariates}."
+        )
     return "The reference takes the ratings of one participant as independent of each other, and so is too certain."
 
 
@@ -72,7 +78,9 @@ def pair_disagreements(results: Row) -> list[Row]:
     """
     alpha, order = w.alpha_of(results), w.order_of(results)
     overall = {row["construct"] for row in results.get("kruskal") or [] if w.below(row["p"], alpha)}
-    dunn = {(row["construct"], frozenset((row["a"], row["b"]))): row["p_bonferroni"] for row in results.get("dunn") or []}
+    dunn = {
+        (row["construct"], frozenset((row["a"], row["b"]))): row["p_bonferroni"] for row in results.get("dunn") or []
+    }
     plain = _plain(results)
     rows = []
     for model in w.estimable(results):
@@ -87,7 +95,14 @@ def pair_disagreements(results: Row) -> list[Row]:
             if (counts and w.below(c["p_tukey"], alpha)) != (name in overall and w.below(old, alpha)):
                 tested = old if name in overall else None
                 rows.append(
-                    {"construct": name, "a": c["a"], "b": c["b"], "primary": c["p_tukey"], "plain": without.get(pair), "reference": tested}
+                    {
+                        "construct": name,
+                        "a": c["a"],
+                        "b": c["b"],
+                        "primary": c["p_tukey"],
+                        "plain": without.get(pair),
+                        "reference": tested,
+                    }
                 )
     return rows
 
@@ -101,7 +116,7 @@ def summary(results: Row) -> str:
     shares = [m["icc"]["participant"] for m in w.estimable(results) if m.get("icc", {}).get("participant") is not None]
     people = (
         f" Ratings of one person are alike: participants account for {bounded(min(shares))} to {bounded(max(shares))} of the variance that "
-        "conditions and covariates leave, which the reference's tests do not know."
+        "conditions and covariates leave, which the reference's tests do not take into account."
         if shares
         else ""
     )

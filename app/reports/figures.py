@@ -124,7 +124,7 @@ def forest(results: Row) -> Drawing | None:
         axes[-1].set_xticks(*_ticks(low, high))
         axes[-1].minorticks_off()
         axes[-1].set_xlabel("Odds ratio of a higher rating (logarithmic scale)", fontsize=7)
-    level = f"{100 * (1 - alpha):g} %"
+    level = f"{100 * (1 - alpha):g}%"
     text = (
         f"Odds ratios of the ordinal mixed model with {level} intervals that hold for all pairs of a construct together (Tukey). Above 1, "
         f"the condition named first was rated higher. Filled marks: Tukey-adjusted p below {alpha:g}. Grey band: odds ratios between "

@@ -43,7 +43,7 @@ def caterpillar(results: Row) -> Drawing | None:
         figure.supylabel("Deviation from the average (logits)", fontsize=7, color=MUTED)
     larger = any(len(m["random_effects"].get(f, [])) > MOST_LEVELS for m in models for f in factors)
     text = (
-        f"Line: how much higher or lower (in logits) each {' or '.join(factors)} is rated or rates than the average, in order; band: 95 % "
+        f"Line: how much higher or lower (in logits) each {' or '.join(factors)} is rated or rates than the average, in order; band: 95% "
         "intervals. A steep line means that they differ much, which is why the model has them as random effects."
         + (f" An even selection of {MOST_LEVELS} is drawn where there are more." if larger else "")
     )

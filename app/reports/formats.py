@@ -34,8 +34,18 @@ def precise(value: Any) -> str:
     """A number with three significant digits, for what may be far from 1."""
     if missing(value):
         return NONE
-    shown = f"{value:.3g}"
-    return (f"{value:,.0f}" if "e" in shown and abs(value) >= 1 else shown).replace("-", "−")
+    shown = f"{value:#.3g}".removesuffix(".")
+    return (f"{value:,.0f}" if "e+" in shown or abs(value) >= 1000 else shown).replace("-", "−")
+
+
+def ratio(value: Any) -> str:
+    """An odds ratio: two decimals, or three significant digits where it is far from 1."""
+    return precise(value) if not missing(value) and not 0.1 <= value < 100 else number(value)
+
+
+def ratio_interval(pair: Any) -> str:
+    """`[low, high]` of an odds ratio."""
+    return NONE if not pair or any(missing(end) for end in pair) else f"[{ratio(pair[0])}, {ratio(pair[1])}]"
 
 
 def bounded(value: Any, digits: int = 2) -> str:
@@ -53,7 +63,11 @@ def p_value(value: Any) -> str:
 
 def interval(pair: Any, digits: int = 2) -> str:
     """`[low, high]`."""
-    return NONE if not pair or any(missing(end) for end in pair) else f"[{number(pair[0], digits)}, {number(pair[1], digits)}]"
+    return (
+        NONE
+        if not pair or any(missing(end) for end in pair)
+        else f"[{number(pair[0], digits)}, {number(pair[1], digits)}]"
+    )
 
 
 def precise_interval(pair: Any) -> str:

@@ -22,7 +22,11 @@ def _material(results: Row) -> list[str]:
     people, raters, scale = data["trials_per_participant"], data["raters_per_explanation"], data["scale"]
     constructs = data["constructs"]
     trials = f"{people['min']} to {people['max']}" if people["min"] != people["max"] else f"{people['min']}"
-    each = f"{raters['min']} to {raters['max']} participants" if raters["max"] != raters["min"] else w.counted(raters["min"], "participant")
+    each = (
+        f"{raters['min']} to {raters['max']} participants"
+        if raters["max"] != raters["min"]
+        else w.counted(raters["min"], "participant")
+    )
     out = [
         f"Each of {data['participants']:,} participants rated {trials} explanations (median {people['median']:g}) on "
         f"{w.counted(len(constructs), 'construct')} ({w.listed(constructs)}) from {scale['low']} to {scale['high']}. In all, "
@@ -31,7 +35,9 @@ def _material(results: Row) -> list[str]:
     ]
     rules = data["flow"]["excluded"]
     if rules:
-        said = w.listed([f"{rule['rule']} ({rule['participants']} participants, {rule['trials']} trials)" for rule in rules])
+        said = w.listed(
+            [f"{rule['rule']} ({rule['participants']} participants, {rule['trials']} trials)" for rule in rules]
+        )
         out.append(f"Excluded before the analysis: {said}.")
     return out
 
@@ -44,7 +50,11 @@ def _models(results: Row) -> list[str]:
     each = "Ratings of each construct" if len(constructs) > 1 else f"Ratings of {constructs[0]}"
     kind = "a covariate" if len(data["covariates"]) == 1 else "covariates"
     covariates = f", {w.listed(data['covariates'])} as {kind}" if data["covariates"] else ""
-    holm = f", with Holm's correction over the {w.counted(len(constructs), 'construct')} ({cite('holm')})" if len(constructs) > 1 else ""
+    holm = (
+        f", with Holm's correction over the {w.counted(len(constructs), 'construct')} ({cite('holm')})"
+        if len(constructs) > 1
+        else ""
+    )
     pairs = ""
     if len(data["conditions"]) > 2:
         pairs = "Pairs of conditions were compared with Tukey's adjustment, in p values and intervals. "
@@ -67,7 +77,9 @@ def _rest(results: Row) -> list[str]:
         )
     if (results.get("multivariate") or {}).get("estimable"):
         count = results["multivariate"]["permutations"]
-        out.append(f"All constructs were tested together by {count:,} permutations of the conditions within participants.")
+        out.append(
+            f"All constructs were tested together by {count:,} permutations of the conditions within participants."
+        )
     if any(row.get("estimable") for row in results.get("agreement") or []):
         out.append(f"Agreement of raters is given as ordinal Krippendorff's alpha ({cite('krippendorff')}).")
     versions = data["versions"]
@@ -110,7 +122,9 @@ def _construct(results: Row, model: Row) -> str:
     for c in w.clear_contrasts(model, alpha):
         ends = ratio_interval(c.get("ci_tukey"))
         between = f", {w.level(results)} CI {ends}" if ends else ""
-        said.append(f"{c['b']} was rated higher than {c['a']}, OR = {number(c['odds_ratio'])}{between}, {w.p_text(c['p_tukey'])}")
+        said.append(
+            f"{c['b']} was rated higher than {c['a']}, OR = {number(c['odds_ratio'])}{between}, {w.p_text(c['p_tukey'])}"
+        )
     pairs = "; ".join(said) or "no pair differed significantly after Tukey's adjustment"
     return f"Conditions differed on {model['construct']}, {test}: {pairs}."
 

@@ -43,7 +43,9 @@ def scale_labels(results: Row) -> list[str]:
     labels = [str(label) for label in (results["data"].get("study") or {}).get("labels") or []]
     if len(labels) != len(points):
         return points
-    return [label if label.startswith(point) else f"{point} {label}" for point, label in zip(points, labels, strict=True)]
+    return [
+        label if label.startswith(point) else f"{point} {label}" for point, label in zip(points, labels, strict=True)
+    ]
 
 
 def write_report(results: Row, data: RatingsData, out: Path, *, labels: Sequence[str] | None = None) -> Path:

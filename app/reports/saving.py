@@ -44,9 +44,27 @@ def latex(table: ReportTable) -> str:
     caption = rf"\caption{{{table.title.translate(LATEX)}}}\label{{tab:{table.name}}}"
     note = [rf"\par\footnotesize {table.note.translate(LATEX)}"] if table.note else []
     if len(rows) > LONG:
-        lines = [rf"\begin{{longtable}}{{{columns}}}", rf"{caption}\\", r"\toprule", head, r"\midrule", r"\endhead", *rows, r"\bottomrule"]
+        lines = [
+            rf"\begin{{longtable}}{{{columns}}}",
+            rf"{caption}\\",
+            r"\toprule",
+            head,
+            r"\midrule",
+            r"\endhead",
+            *rows,
+            r"\bottomrule",
+        ]
         return "\n".join([*lines, r"\end{longtable}", *note, ""])
-    lines = [r"\begin{table}[htbp]", r"\centering", caption, rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows]
+    lines = [
+        r"\begin{table}[htbp]",
+        r"\centering",
+        caption,
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *rows,
+    ]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *note, r"\end{table}", ""])
 
 

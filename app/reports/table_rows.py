@@ -49,7 +49,9 @@ def _model_terms(results: Row) -> list[Row]:
     """Every fixed effect and threshold of the primary models."""
     rows = []
     for model in results.get("ordinal") or []:
-        terms = [c | {"term": f"{c['condition']} (against {model['reference']})"} for c in model.get("coefficients") or []]
+        terms = [
+            c | {"term": f"{c['condition']} (against {model['reference']})"} for c in model.get("coefficients") or []
+        ]
         terms += model.get("covariates") or []
         terms += [t | {"term": f"threshold {t['cut'].replace('.0', '')}"} for t in model.get("thresholds") or []]
         rows += [term | {"construct": model["construct"]} for term in terms]
@@ -100,7 +102,9 @@ def _joint(results: Row) -> list[Row]:
     found = results.get("assumptions") or {}
     box, normal = found.get("box_m"), found.get("henze_zirkler")
     rows = [{"test": "Box's M (equal covariances), χ²", "statistic": box.get("chi2"), **box}] if box else []
-    return rows + ([{"test": "Henze–Zirkler (normality), HZ", "statistic": normal.get("hz"), **normal}] if normal else [])
+    return rows + (
+        [{"test": "Henze–Zirkler (normality), HZ", "statistic": normal.get("hz"), **normal}] if normal else []
+    )
 
 
 def _sensitivity(results: Row, key: str) -> list[Row]:

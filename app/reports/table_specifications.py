@@ -15,13 +15,15 @@ from app.reports.formats import (
     p_value,
     precise,
     precise_interval,
+    ratio,
+    ratio_interval,
     share,
     share_interval,
     text,
     three,
     whole,
     yes,
-)  # fmt: skip
+)
 
 Format = Callable[[Any], str]
 Columns = dict[str, tuple[str, Format]]
@@ -41,8 +43,8 @@ CONSTRUCT: Columns = {"Construct": ("construct", text)}
 PAIR: Columns = {"Pair (b − a)": ("pair", text)}
 TEST: Columns = {"p": ("p", p_value), "p (Holm)": ("p_holm", p_value)}
 RATIO: Columns = {
-    "Estimate": ("estimate", number), "SE": ("se", number), "Odds ratio": ("odds_ratio", precise),
-    "95% CI": ("odds_ratio_ci_tukey", precise_interval), "p (Tukey)": ("p_tukey", p_value), "p (Holm)": ("p_holm", p_value),
+    "Estimate": ("estimate", number), "SE": ("se", number), "Odds ratio": ("odds_ratio", ratio),
+    "95% CI": ("odds_ratio_ci_tukey", ratio_interval), "p (Tukey)": ("p_tukey", p_value), "p (Holm)": ("p_holm", p_value),
 }  # fmt: skip
 REASON: Columns = {"Remark": ("reason", text)}
 
@@ -63,7 +65,7 @@ SPECIFICATIONS: dict[str, Specification] = {
             "Covariate": ("covariate", text), "Condition": ("condition", text), "n": ("n", whole), "Mean": ("mean", precise),
             "SD": ("sd", precise), "Median": ("median", precise), "Lowest": ("min", precise), "Highest": ("max", precise),
         },
-        "Of the trials analysed. Where conditions differ in a covariate, the adjusted and the unadjusted comparison answer different questions.",
+        "Of the trials analysed. Where conditions differ in a covariate, comparisons with and without it answer different questions.",
     ),
     "reliability": Specification(
         "Items of the instrument",
@@ -90,8 +92,8 @@ SPECIFICATIONS: dict[str, Specification] = {
     "contrasts": Specification(
         "Differences between conditions: contrasts of the ordinal mixed models",
         CONSTRUCT | PAIR | RATIO | {"p (equivalence)": ("p_tost", p_value)},
-        "Estimate: log odds ratio; above 0 (odds ratio above 1), b was rated higher. Intervals and p (Tukey) hold for all pairs of a construct "
-        "together. p (equivalence): two one-sided tests; small values speak for equivalence.",
+        "Estimate: log odds ratio; above 0 (odds ratio above 1), b was rated higher. Intervals and p (Tukey) hold for all pairs of a "
+        "construct together. p (equivalence): two one-sided tests; small values speak for equivalence.",
         ("z", "p", "ci", "odds_ratio_ci"),
     ),
     "linear": Specification(
@@ -109,7 +111,8 @@ SPECIFICATIONS: dict[str, Specification] = {
     ),
     "kruskal": Specification(
         "Reference: Kruskal–Wallis tests",
-        CONSTRUCT | {"n": ("n", whole), "H": ("H", number), "df": ("df", whole)} | TEST | {"ε²": ("epsilon_squared", lambda v: bounded(v, 3))} | REASON,
+        CONSTRUCT | {"n": ("n", whole), "H": ("H", number), "df": ("df", whole)} | TEST
+        | {"ε²": ("epsilon_squared", lambda v: bounded(v, 3))} | REASON,
         "All ratings taken as independent, which the ratings of one person are not.",
     ),
     "friedman": Specification(
@@ -135,7 +138,7 @@ SPECIFICATIONS: dict[str, Specification] = {
             "Primary": ("primary", p_value), "Without covariates": ("without_covariates", p_value), "Random slopes": ("slopes", p_value),
             "High or low": ("binary", p_value),
         },
-        "Random slopes: participants may differ in how they take to each condition. High or low: ratings cut above the middle of the scale.",
+        "Random slopes: participants may differ in how they take to a condition. High or low: ratings cut above the middle of the scale.",
     ),
     "proportional_odds": Specification(
         "Is one odds ratio per condition enough for all points of the scale?",
@@ -154,7 +157,7 @@ SPECIFICATIONS: dict[str, Specification] = {
         CONSTRUCT | PAIR | {
             "p (Tukey)": ("p_tukey", p_value), "Ratings": ("ratings", whole), "Share": ("share", share), "Confirmed": ("confirmed", yes),
         } | REASON,
-        "The smallest number found, up to 1 % of the ratings, without which the pair is no longer significant. Confirmed: by fitting again.",
+        "The smallest number found, up to 1 %, without which the pair is no longer significant. Confirmed: by fitting again.",
         ("rows",),
     ),
     "levene": Specification(
@@ -186,7 +189,8 @@ SPECIFICATIONS: dict[str, Specification] = {
             "z": ("z", number), "p": ("p", p_value), "p (Bonferroni)": ("p_bonferroni", p_value), "p (Holm)": ("p_holm", p_value),
             "A": ("vargha_delaney_a", bounded), "95% CI": ("vargha_delaney_ci", bounded_interval),
         },
-        "A: probability that a rating of b is higher than one of a, ties counted half (Vargha and Delaney). Intervals: bootstrap over participants.",
+        "A: probability that a rating of b is higher than one of a, ties counted half (Vargha and Delaney). Intervals: "
+        "bootstrap over participants.",
         ("n_a", "n_b"),
     ),
     "leave_one_out": Specification(
@@ -199,7 +203,8 @@ SPECIFICATIONS: dict[str, Specification] = {
     ),
     "shapiro_wilk": Specification(
         "Normality (Shapiro–Wilk)",
-        CONSTRUCT | {"Condition": ("condition", text), "n": ("n", whole), "W": ("W", lambda v: bounded(v, 3)), "p": ("p", p_value)} | REASON,
+        CONSTRUCT | {"Condition": ("condition", text), "n": ("n", whole), "W": ("W", lambda v: bounded(v, 3)), "p": ("p", p_value)}
+        | REASON,
     ),
     "background": Specification(
         "Participants' background",

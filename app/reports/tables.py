@@ -99,6 +99,8 @@ def covariate_rows(data: Any) -> list[Row]:
         for condition in data.conditions:
             values = data.trials.loc[data.trials["condition"] == condition, name].dropna()
             spread = {"sd": float(values.std()) if len(values) > 1 else None}
-            told = {key: float(getattr(values, key)()) if len(values) else None for key in ("mean", "median", "min", "max")}
+            told = {
+                key: float(getattr(values, key)()) if len(values) else None for key in ("mean", "median", "min", "max")
+            }
             rows.append({"covariate": name, "condition": condition, "n": len(values)} | told | spread)
     return rows

@@ -25,6 +25,7 @@ async def current_researcher(request: Request, session: AsyncSession = Depends(g
         raise HTTPException(303 if header == "Location" else 401, "Log in first.", headers={header: target})
     if moved and request.headers.get("HX-Request") != "true":  # a page that refreshes itself is not a use
         await session.commit()
+    session.expunge(researcher)  # so that a page shown after a rollback still knows who is asking
     request.state.researcher = researcher
     return researcher
 

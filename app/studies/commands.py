@@ -18,7 +18,7 @@ from app.questions.commands import parse_pairs
 from app.reports.exports import KINDS, write_exports
 from app.settings import get_settings
 from app.studies import service
-from app.studies.definitions import read_definition
+from app.studies.definitions import decode, read_definition
 from app.studies.models import Study
 
 T = TypeVar("T")
@@ -27,11 +27,9 @@ T = TypeVar("T")
 def read_text(path: Path) -> str:
     """The content of a text file. Raises InputError when it cannot be read or is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return decode(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not in UTF-8; save it as UTF-8") from error
 
 
 def in_transaction(work: Callable[[AsyncSession], Awaitable[T]]) -> T:

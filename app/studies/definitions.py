@@ -46,6 +46,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def decode(content: bytes, name: str) -> str:
+    """The text of a file. Raises InputError when it is not UTF-8."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not in UTF-8; save it as UTF-8") from error
+
+
 def read_definition(text: str, name: str = "definition") -> StudyDefinition:
     """The definition in a YAML text. Raises InputError with one line per problem: `name`, line, dotted path, what is wrong."""
     try:

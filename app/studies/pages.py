@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from typing import Any
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
 from fastapi.responses import RedirectResponse, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
@@ -19,7 +19,7 @@ from app.researchers.dependencies import current_researcher, require_editor
 from app.researchers.models import AuditEvent, Researcher
 from app.settings import resource
 from app.studies import progress, service
-from app.studies.definitions import read_definition
+from app.studies.definitions import decode, read_definition
 from app.studies.models import Study
 from app.studies.schemas import StudyDefinition
 from app.web.csrf import check_form_token
@@ -27,6 +27,7 @@ from app.web.templates import templates
 
 router = APIRouter(include_in_schema=False)
 RECENT = 12  # participants on a study's first page
+LARGEST = 1_000_000  # bytes of a definition that are read
 PAGE = 200  # participants on a page of all of them
 ACTIONS = {
     "launch": "Participants can enter from now on. The definition is frozen: nothing of it can be changed afterwards.",
@@ -74,12 +75,17 @@ async def new_page(request: Request) -> Response:
 async def create(
     request: Request,
     definition: str = Form(""),
+    file: UploadFile | None = File(None),
     researcher: Researcher = Depends(require_editor),
     session: AsyncSession = Depends(get_session),
 ) -> Response:
-    """Make a draft; when the definition needs mending it comes back with what is wrong."""
+    """Make a draft of a file or else of the text; a definition that needs mending comes back with what is wrong."""
+    name = "definition"
     try:
-        parsed = read_definition(definition)
+        if file is not None and file.filename:
+            name = file.filename
+            definition = decode(await file.read(LARGEST), name)
+        parsed = read_definition(definition, name)
         study = await service.create_study(session, parsed, researcher.id)
     except InputError as error:
         await session.rollback()

@@ -162,11 +162,9 @@ def student(model_dir: Path) -> Student:
     return loaded
 
 
-@pytest.fixture
-def config(model_dir: Path) -> StudentConfig:
-    """Small settings in float32."""
+def small_settings(folder: Path) -> StudentConfig:
     return StudentConfig(
-        model=str(model_dir),
+        model=str(folder),
         max_steps=6,
         batch_size=4,
         gradient_accumulation=2,
@@ -175,3 +173,21 @@ def config(model_dir: Path) -> StudentConfig:
         eval_every=3,
         save_every=3,
     )
+
+
+@pytest.fixture
+def config(model_dir: Path) -> StudentConfig:
+    """Small settings in float32, for both kinds of model in turn."""
+    return small_settings(model_dir)
+
+
+@pytest.fixture
+def llama_config(llama_dir: Path) -> StudentConfig:
+    """The same for the decoder-only model alone, where the kind of model does not matter."""
+    return small_settings(llama_dir)
+
+
+@pytest.fixture
+def t5_config(t5_dir: Path) -> StudentConfig:
+    """The same for the encoder-decoder alone, which has dropout."""
+    return small_settings(t5_dir)

@@ -99,23 +99,23 @@ def test_a_stopped_evaluation_goes_on_to_the_same_result(
 
 
 def test_what_was_examined_is_not_examined_again(
-    config: StudentConfig, test_questions: list[Question], tmp_path: Path
+    llama_config: StudentConfig, test_questions: list[Question], tmp_path: Path
 ) -> None:
-    first = evaluate_student(config, QUICK, Path(config.model), test_questions, tmp_path, provenance={})
+    first = evaluate_student(llama_config, QUICK, Path(llama_config.model), test_questions, tmp_path, provenance={})
     written = (tmp_path / "items.jsonl").read_bytes()
     again = evaluate_student(
-        config, QUICK, Path(config.model), test_questions, tmp_path, provenance={}, should_stop=lambda: True
+        llama_config, QUICK, Path(llama_config.model), test_questions, tmp_path, provenance={}, should_stop=lambda: True
     )
     assert again == first
     assert (tmp_path / "items.jsonl").read_bytes() == written
 
 
 def test_other_settings_in_the_same_folder_are_refused(
-    config: StudentConfig, test_questions: list[Question], tmp_path: Path
+    llama_config: StudentConfig, test_questions: list[Question], tmp_path: Path
 ) -> None:
-    evaluate_student(config, QUICK, Path(config.model), test_questions, tmp_path, provenance={})
+    evaluate_student(llama_config, QUICK, Path(llama_config.model), test_questions, tmp_path, provenance={})
     with pytest.raises(TrainingInputError, match="other settings or questions"):
-        evaluate_student(config, QUICK, Path(config.model), test_questions[:3], tmp_path, provenance={})
+        evaluate_student(llama_config, QUICK, Path(llama_config.model), test_questions[:3], tmp_path, provenance={})
 
 
 def test_batches_hold_every_question_once_and_do_not_depend_on_order_of_work(
@@ -126,22 +126,22 @@ def test_batches_hold_every_question_once_and_do_not_depend_on_order_of_work(
     assert batches == batches_by_length(student, "multitask", questions, config, 6)
 
 
-def test_a_question_is_never_cut(config: StudentConfig, test_questions: list[Question], tmp_path: Path) -> None:
-    tight = config.model_copy(update={"max_input_tokens": 8})
+def test_a_question_is_never_cut(llama_config: StudentConfig, test_questions: list[Question], tmp_path: Path) -> None:
+    tight = llama_config.model_copy(update={"max_input_tokens": 8})
     with pytest.raises(TrainingInputError, match=r"question q0: \d+ tokens, but max_input_tokens is 8"):
-        evaluate_student(tight, QUICK, Path(config.model), test_questions, tmp_path, provenance={})
+        evaluate_student(tight, QUICK, Path(llama_config.model), test_questions, tmp_path, provenance={})
 
 
 def test_a_limit_takes_the_first_questions_and_none_is_an_error(
-    config: StudentConfig, test_questions: list[Question], tmp_path: Path
+    llama_config: StudentConfig, test_questions: list[Question], tmp_path: Path
 ) -> None:
     some = QUICK.model_copy(update={"limit": 2, "explanations": False})
-    metrics = evaluate_student(config, some, Path(config.model), test_questions, tmp_path, provenance={})
+    metrics = evaluate_student(llama_config, some, Path(llama_config.model), test_questions, tmp_path, provenance={})
     assert metrics["n"] == 2
     assert "explanations" not in metrics
     assert not (tmp_path / "explanations.jsonl").exists()
     with pytest.raises(TrainingInputError, match="test split is empty"):
-        evaluate_student(config, some, Path(config.model), [], tmp_path / "none", provenance={})
+        evaluate_student(llama_config, some, Path(llama_config.model), [], tmp_path / "none", provenance={})
 
 
 def test_a_diverged_run_is_evaluated_kept_and_marked(

@@ -73,9 +73,9 @@ def test_training_lowers_the_loss_and_writes_a_loadable_student(
     assert list((tmp_path / "logs").glob("events*"))
 
 
-def test_the_seed_is_effective_and_reproduces(config: StudentConfig, data: Data, tmp_path: Path) -> None:
+def test_the_seed_is_effective_and_reproduces(t5_config: StudentConfig, data: Data, tmp_path: Path) -> None:
     for name, seed in (("first", 0), ("again", 0), ("other", 1)):
-        train_student(config.model_copy(update={"seed": seed}), *data, tmp_path / name)
+        train_student(t5_config.model_copy(update={"seed": seed}), *data, tmp_path / name)
     assert same(tmp_path / "first", tmp_path / "again")
     assert not same(tmp_path / "first", tmp_path / "other")
 
@@ -205,17 +205,19 @@ def test_two_processes_give_the_weights_of_one(llama_dir: Path, data: Data, tmp_
     assert result["best_validation_loss"] == pytest.approx(alone.best_validation_loss, abs=1e-4)
 
 
-def test_a_finished_training_is_returned_and_not_repeated(config: StudentConfig, data: Data, tmp_path: Path) -> None:
-    first = train_student(config, *data, tmp_path)
+def test_a_finished_training_is_returned_and_not_repeated(
+    llama_config: StudentConfig, data: Data, tmp_path: Path
+) -> None:
+    first = train_student(llama_config, *data, tmp_path)
     changed = (tmp_path / "model" / "model.safetensors").stat().st_mtime_ns
-    assert train_student(config, *data, tmp_path) == first
+    assert train_student(llama_config, *data, tmp_path) == first
     assert (tmp_path / "model" / "model.safetensors").stat().st_mtime_ns == changed
 
 
-def test_a_folder_of_another_training_is_refused(config: StudentConfig, data: Data, tmp_path: Path) -> None:
-    train_student(config, *data, tmp_path)
+def test_a_folder_of_another_training_is_refused(llama_config: StudentConfig, data: Data, tmp_path: Path) -> None:
+    train_student(llama_config, *data, tmp_path)
     with pytest.raises(TrainingInputError, match=r"other settings \(learning_rate\)"):
-        train_student(config.model_copy(update={"learning_rate": 0.5}), *data, tmp_path)
+        train_student(llama_config.model_copy(update={"learning_rate": 0.5}), *data, tmp_path)
 
 
 def test_a_diverged_training_ends_early_and_is_kept_and_marked(llama_dir: Path, data: Data, tmp_path: Path) -> None:
@@ -235,11 +237,11 @@ def test_a_diverged_training_ends_early_and_is_kept_and_marked(llama_dir: Path, 
 
 
 def test_validation_questions_are_the_same_for_all_seeds_and_never_trained_on(
-    config: StudentConfig, data: Data, tmp_path: Path
+    llama_config: StudentConfig, data: Data, tmp_path: Path
 ) -> None:
     held_out = []
     for seed in (0, 1):
-        train_student(config.model_copy(update={"seed": seed, "max_steps": 1}), *data, tmp_path / str(seed))
+        train_student(llama_config.model_copy(update={"seed": seed, "max_steps": 1}), *data, tmp_path / str(seed))
         held_out.append(json.loads((tmp_path / str(seed) / "training.json").read_text())["validation_ids"])
     assert held_out[0] == held_out[1]
     train, validation = split_validation(data[0], 0.1)
@@ -303,22 +305,22 @@ def test_bf16_trains_float32_weights(config: StudentConfig, data: Data, tmp_path
     assert {tensor.dtype for tensor in weights(tmp_path).values()} == {torch.float32}
 
 
-def test_a_shrunk_student_is_saved_with_fewer_layers(config: StudentConfig, data: Data, tmp_path: Path) -> None:
+def test_a_shrunk_student_is_saved_with_fewer_layers(llama_config: StudentConfig, data: Data, tmp_path: Path) -> None:
     result = train_student(
-        config.model_copy(update={"shrink": ShrinkConfig(layers=2), "max_steps": 1}), *data, tmp_path
+        llama_config.model_copy(update={"shrink": ShrinkConfig(layers=2), "max_steps": 1}), *data, tmp_path
     )
     assert load_student(result.model_dir).model.config.num_hidden_layers == 2
 
 
 def test_what_the_teacher_failed_to_write_is_counted_in_the_record(
-    config: StudentConfig, data: Data, tmp_path: Path
+    llama_config: StudentConfig, data: Data, tmp_path: Path
 ) -> None:
     questions, rationales = data
-    train, _ = split_validation(questions, config.validation_fraction)
+    train, _ = split_validation(questions, llama_config.validation_fraction)
     gone = dict(rationales)
     del gone[train[0].id], gone[train[1].id]
     result = train_student(
-        config.model_copy(update={"objective": "multitask", "max_steps": 1}), questions, gone, tmp_path
+        llama_config.model_copy(update={"objective": "multitask", "max_steps": 1}), questions, gone, tmp_path
     )
     assert result.left_out == {"missing_explain": 2}
 
@@ -336,10 +338,10 @@ def test_the_command_line_names_a_wrong_setting(data: Data, llama_dir: Path, tmp
 @pytest.mark.slow
 @pytest.mark.model
 def test_the_small_real_model_learns_and_is_examined(small_model: Path, data: Data, tmp_path: Path) -> None:
-    """Six of its layers, a few steps: enough to see the loss fall and the answers take their form."""
+    """Four of its layers, a few steps: enough to see the loss fall and the answers take their form."""
     config = StudentConfig(
         model=str(small_model),
-        shrink=ShrinkConfig(layers=6),
+        shrink=ShrinkConfig(layers=4),
         objective="multitask",
         max_steps=12,
         batch_size=6,

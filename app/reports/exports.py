@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ CHUNK = 500  # rows to a piece of a download
 
 
 def _safe(value: Any) -> Any:
-    """Times as ISO 8601; free text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    """Times as ISO 8601 in UTC; free text that a spreadsheet would run as a formula gets an apostrophe in front."""
     if isinstance(value, datetime):
-        return value.isoformat()
+        return value.astimezone(UTC).isoformat()
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str) and value.startswith(FORMULA):

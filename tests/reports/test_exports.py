@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cli import cli
@@ -214,6 +214,15 @@ async def test_trials_that_were_not_answered_are_no_data(session: AsyncSession) 
     session.add(Trial(participant_id=person.id, stimulus_id=spare.id, position=1, token="open", state="shown"))
     assert len(await rows_of(session, study, "ratings")) == len(given)
     assert [r["state"] for r in await rows_of(session, study, "participants")] == ["finished", "finished", "trials"]
+
+
+async def test_times_are_in_utc_wherever_the_server_stands(session: AsyncSession) -> None:
+    await rated(session, people=1)
+    await session.execute(text("set time zone 'Asia/Tokyo'"))
+    session.expire_all()
+    assert (await rows_of(session, await get_study(session, "demo"), "participants"))[0][
+        "entered_at"
+    ] == START.isoformat()
 
 
 async def test_a_study_without_participants_gives_headers_alone(session: AsyncSession) -> None:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 
-from app.studies.models import Construct
-from app.studies.schemas import BackgroundQuestion, ChoiceQuestion
+from app.studies.schemas import BackgroundQuestion, ChoiceQuestion, ConstructDefinition
 
 LARGEST_FORM = 64 * 1024  # bytes
 LONGEST_TEXT = 2000
@@ -53,7 +52,7 @@ async def read_form(request: Request) -> dict[str, str]:
     return fields
 
 
-def ratings(constructs: Sequence[Construct], fields: Mapping[str, str]) -> dict[str, int]:
+def ratings(constructs: Sequence[ConstructDefinition], fields: Mapping[str, str]) -> dict[str, int]:
     """Value per construct key. Raises BadForm for unknown fields and values outside the scale, Incomplete for missing ones."""
     given = only({f"rating-{c.key}" for c in constructs}, fields)
     values: dict[str, int] = {}
@@ -64,7 +63,11 @@ def ratings(constructs: Sequence[Construct], fields: Mapping[str, str]) -> dict[
         if not raw:
             errors[name] = f"Choose an answer for “{construct.statement}”"
             continue
-        if not _NUMBER.fullmatch(raw) or str(int(raw)) != raw or int(raw) not in construct.values:
+        if (
+            not _NUMBER.fullmatch(raw)
+            or str(int(raw)) != raw
+            or not 0 <= int(raw) - construct.minimum < len(construct.labels)
+        ):
             raise BadForm("The form holds a value that is not on the scale. Nothing was stored.")
         values[construct.key] = int(raw)
     if errors:

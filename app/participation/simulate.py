@@ -23,7 +23,7 @@ from app.participation import service
 from app.participation.entry import new_token
 from app.participation.models import Participant, Trial
 from app.participation.page_reader import PageReader
-from app.studies.models import Condition, Stimulus, Study
+from app.studies.models import Condition, Stimulus
 from app.studies.schemas import StudyDefinition
 
 AGREEMENT = 0.8  # people tend to agree: how far the middle of the scale lies above indifference, in logits
@@ -68,7 +68,7 @@ async def simulate(
         study = await service.find_study(session, slug)
         definition = service.definition_of(study)
         conditions = (await session.scalars(select(Condition).where(Condition.study_id == study.id))).all()
-        _check_names(effects or {}, on, conditions, study)
+        _check_names(effects or {}, on, conditions, definition)
         bots = [
             Participant(
                 study_id=study.id,
@@ -85,7 +85,7 @@ async def simulate(
 
     async def one(number: int, bot: Participant) -> None:
         async with gate, httpx.AsyncClient(base_url=address, follow_redirects=True, timeout=60) as client:
-            await _Bot(client, slug, study, definition, bot, plan, sessions, number).walk()
+            await _Bot(client, slug, definition, bot, plan, sessions, number).walk()
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -107,14 +107,13 @@ class _Bot:
         self,
         client: httpx.AsyncClient,
         slug: str,
-        study: Study,
         definition: StudyDefinition,
         row: Participant,
         plan: Plan,
         sessions: async_sessionmaker[AsyncSession],
         number: int,
     ) -> None:
-        self.client, self.path, self.study, self.definition = client, f"/s/{slug}", study, definition
+        self.client, self.path, self.definition = client, f"/s/{slug}", definition
         self.row, self.plan, self.sessions = row, plan, sessions
         self.random = np.random.default_rng([plan.seed, number])
         self.leaning = float(self.random.normal(0, PEOPLE_SD))
@@ -149,7 +148,7 @@ class _Bot:
         condition, question_id = self.trials[trial_token]
         question = float(np.random.default_rng([self.plan.seed, question_id]).normal(0, QUESTION_SD))
         answers = {}
-        for construct in self.study.constructs:
+        for construct in self.definition.constructs:
             latent = self.leaning + question + self.plan.shift(condition, construct.key) + float(self.random.logistic())
             points = len(construct.labels)
             step = sum(latent > threshold for threshold in thresholds(points))
@@ -183,16 +182,19 @@ def thresholds(points: int) -> list[float]:
 
 
 def _check_names(
-    effects: Mapping[str, float], on: Collection[str] | None, conditions: Collection[Condition], study: Study
+    effects: Mapping[str, float],
+    on: Collection[str] | None,
+    conditions: Collection[Condition],
+    definition: StudyDefinition,
 ) -> None:
     known = {c.name for c in conditions} | {c.code for c in conditions}
     for name in effects:
         if name not in known:
             raise InputError(
-                f"the study {study.slug!r} has no condition {name!r}; it has {', '.join(sorted(c.name for c in conditions))}"
+                f"the study {definition.slug!r} has no condition {name!r}; it has {', '.join(sorted(c.name for c in conditions))}"
             )
     for key in on or ():
-        if key not in {c.key for c in study.constructs}:
+        if key not in {c.key for c in definition.constructs}:
             raise InputError(
-                f"the study {study.slug!r} has no construct {key!r}; it has {', '.join(c.key for c in study.constructs)}"
+                f"the study {definition.slug!r} has no construct {key!r}; it has {', '.join(c.key for c in definition.constructs)}"
             )

@@ -109,7 +109,7 @@ async def _comprehension(session: AsyncSession, visit: Visit, fields: Mapping[st
 
 
 async def _practice(session: AsyncSession, visit: Visit, fields: Mapping[str, str]) -> None:
-    forms.ratings(visit.study.constructs, fields)
+    forms.ratings(visit.definition.constructs, fields)
     await _move_on(session, visit)
 
 
@@ -117,7 +117,7 @@ async def _trials(session: AsyncSession, visit: Visit, fields: Mapping[str, str]
     current = await service.current_trial(session, _present(visit), texts=False)
     if current is None or fields.get("part") != current.trial.token:
         return
-    values = forms.ratings(visit.study.constructs, fields)
+    values = forms.ratings(visit.definition.constructs, fields)
     await service.answer_trial(session, visit.study, current.trial, values)
     if current.number == current.total:
         await _move_on(session, visit)

@@ -19,15 +19,15 @@ SECRET = b"a key for tests only"  # as the server fixture's
 
 
 @pytest.mark.slow
-async def test_bots_walk_the_pages_are_marked_and_rate_with_the_planted_effect(
-    server: str, database: str, session: AsyncSession
-) -> None:
-    study = await make_study(session, questions=24)
-    best = study.conditions[0]
+async def test_bots_walk_the_pages_are_marked_and_rate_with_the_planted_effect(shared_server: tuple[str, str]) -> None:
+    address, database = shared_server
     engine = make_engine(database)
+    session = make_sessions(engine)()
+    study = await make_study(session, slug="bots", questions=24)
+    best = study.conditions[0]
     finished = await simulate(
-        server,
-        "demo",
+        address,
+        "bots",
         16,
         sessions=make_sessions(engine),
         secret=SECRET,
@@ -35,15 +35,17 @@ async def test_bots_walk_the_pages_are_marked_and_rate_with_the_planted_effect(
         on=["plausibility", "completeness"],
         seed=1,
     )
-    await engine.dispose()
     assert finished == 16
-    people = (await session.execute(select(Participant.is_bot, Participant.outcome))).all()
+    people = (
+        await session.execute(select(Participant.is_bot, Participant.outcome).where(Participant.study_id == study.id))
+    ).all()
     assert Counter(tuple(p) for p in people) == {(True, "completed"): 16}
     rows = await session.execute(
         select(Condition.id, Rating.construct_id, func.avg(Rating.value))
         .join(Stimulus, Stimulus.condition_id == Condition.id)
         .join(Trial, Trial.stimulus_id == Stimulus.id)
         .join(Rating, Rating.trial_id == Trial.id)
+        .where(Condition.study_id == study.id)
         .group_by(Condition.id, Rating.construct_id)
     )
     means = {(condition, construct): float(mean) for condition, construct, mean in rows}
@@ -52,6 +54,8 @@ async def test_bots_walk_the_pages_are_marked_and_rate_with_the_planted_effect(
         gap = means[best.id, construct.id] - sum(others) / len(others)
         # 48 ratings each of sd about 1.3: a standard error of 0.22 for the gap; 2.5 logits are about 1.2 points.
         assert gap > 0.6 if construct.key in ("plausibility", "completeness") else abs(gap) < 0.75
+    await session.close()
+    await engine.dispose()
 
 
 async def test_an_effect_on_an_unknown_condition_is_refused_before_anything_is_made(

@@ -87,6 +87,7 @@ class Reporter:
         if stage != self.stage:
             self.stage, self.stage_began, self.stage_first = stage, now, done
             line = f"{datetime.now(UTC):%H:%M:%S} {stage}: {done} of {total}\n"
+            log.info("job %d: %s, %d of %d", self.job_id, stage, done, total)
         made, elapsed = done - self.stage_first, now - self.stage_began
         eta = round(elapsed / made * (total - done)) if made > 0 and total >= done else None
         self.progress = {"stage": stage, "done": done, "total": total, "eta_seconds": eta, "info": dict(info)}
@@ -127,6 +128,17 @@ def _run_job(context: procrastinate.JobContext, job_id: int) -> None:
     reporter = Reporter(job_id, call)
     reporter.send(f"{datetime.now(UTC):%H:%M:%S} attempt {job.attempts}: {job.name}\n")
     log.info("job %d (%s): attempt %d, files in %s", job_id, job.name, job.attempts, folder)
+
+    def end(state: str, error: str | None = None) -> None:
+        call(lambda s: service.end_job(s, job_id, state, error))
+        log.log(
+            logging.ERROR if error else logging.INFO,
+            "job %d ended: %s%s",
+            job_id,
+            state,
+            f" ({error})" if error else "",
+        )
+
     try:
         run_pipeline(
             load_config(config_file), out, resume=True, progress=reporter,
@@ -134,11 +146,11 @@ def _run_job(context: procrastinate.JobContext, job_id: int) -> None:
         )  # fmt: skip
         told = asyncio.run_coroutine_threadsafe(publish(out, settings=settings, job_id=job_id), loop).result()
         reporter.send("".join(f"{line}\n" for line in told))
-        call(lambda s: service.end_job(s, job_id, "succeeded"))
+        end("succeeded")
     except Cancelled as error:
         if reporter.stop_asked:
             reporter.send("cancelled; what was made so far is kept\n")
-            call(lambda s: service.end_job(s, job_id, "cancelled"))
+            end("cancelled")
             return
         reporter.send("the worker was stopped; another one goes on from here\n")
         raise JobAborted from error
@@ -150,8 +162,7 @@ def _run_job(context: procrastinate.JobContext, job_id: int) -> None:
             message = (
                 f"the job did not fit in memory ({message}); lower batch_size and raise gradient_accumulation instead"
             )
-        call(lambda s: service.end_job(s, job_id, "failed", message))
-        log.error("job %d failed: %s", job_id, message)
+        end("failed", message)
 
 
 @asynccontextmanager
@@ -164,12 +175,17 @@ async def _context(settings: Settings) -> Any:
 
 
 async def _take_up_stalled(queue: procrastinate.App) -> None:
-    """Put the jobs of dead workers back into the queue, for ever."""
+    """Put the jobs of dead workers back into the queue."""
+    for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
+        log.warning("job %s: its worker is gone; it goes back into the queue", job.task_kwargs.get("job_id"))
+        await queue.job_manager.retry_job(job)
+
+
+async def _watch(queue: procrastinate.App) -> None:
+    """Look for dead workers for as long as this one lives."""
     while True:
-        for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
-            log.warning("job %s: its worker is gone; it goes back into the queue", job.task_kwargs.get("job_id"))
-            await queue.job_manager.retry_job(job)
         await asyncio.sleep(HEARTBEAT)
+        await _take_up_stalled(queue)
 
 
 async def run_worker(settings: Settings, queues: list[str] | None, *, wait: bool = True) -> None:
@@ -179,10 +195,11 @@ async def run_worker(settings: Settings, queues: list[str] | None, *, wait: bool
         _run_job
     )
     async with queue.open_async(), _context(settings) as context:
-        watch = asyncio.create_task(_take_up_stalled(queue))
+        await _take_up_stalled(queue)
+        watch = asyncio.create_task(_watch(queue))
         try:
             await queue.run_worker_async(
-                queues=queues or QUEUES, wait=wait, concurrency=1, additional_context=context, shutdown_graceful_timeout=0.5,
+                queues=queues or list(QUEUES), wait=wait, concurrency=1, additional_context=context, shutdown_graceful_timeout=0.5,
                 update_heartbeat_interval=HEARTBEAT, stalled_worker_timeout=STALLED_AFTER, fetch_job_polling_interval=2.0,
             )  # fmt: skip
         finally:

@@ -53,9 +53,9 @@ class Row:
     values: dict[str, Any]
 
     def text(self, name: str) -> str:
-        """The value as stripped text; empty when absent."""
+        """The value as stripped text; empty when absent. NUL, which a model may write and no text in PostgreSQL holds, is dropped."""
         value = self.values.get(name)
-        return "" if value is None else str(value).strip()
+        return "" if value is None else str(value).replace("\x00", "").strip()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from app.runs.models import Job, Run
 from tests.training.conftest import QUESTIONS_FILE
 
 pytestmark = pytest.mark.slow
+TIMEOUT = 240  # seconds, on a busy machine
 Sessions = async_sessionmaker[AsyncSession]
 
 
@@ -53,13 +55,13 @@ def start_worker(database: str, tmp_path: Path) -> Callable[..., subprocess.Pope
 
 
 def configuration(folder: Path, student: Path, teacher: dict[str, Any], **changes: Any) -> str:
-    """A distillation small enough for a test: six questions to train on, four to be tested on."""
+    """A distillation small enough for a test: six questions to train on, sixty to be tested on."""
     content: dict[str, Any] = {
         "name": "killed",
         "questions": {
             "dataset": "blindrate",
             "train": {"path": str(QUESTIONS_FILE), "where": {"split": "train"}, "limit": 6},
-            "test": {"path": str(QUESTIONS_FILE), "where": {"split": "test"}, "limit": 4},
+            "test": {"path": str(QUESTIONS_FILE), "where": {"split": "test"}, "limit": 60},
         },
         "teacher": teacher,
         "students": [
@@ -87,12 +89,15 @@ def made_teacher(folder: Path) -> dict[str, Any]:
 
 
 def read_until(worker: subprocess.Popen[str], pattern: str) -> None:
-    """Follow the worker's log until a line matches; raise with the log when it ends before."""
+    """Follow the worker's log until a line matches; raise with the log when it ends before, or takes too long."""
     assert worker.stderr is not None
     seen = []
+    watchdog = threading.Timer(TIMEOUT, worker.kill)
+    watchdog.start()
     for line in worker.stderr:
         seen.append(line)
         if re.search(pattern, line):
+            watchdog.cancel()
             return
     raise AssertionError("".join(seen))
 
@@ -133,16 +138,14 @@ async def test_a_job_killed_while_it_trains_or_evaluates_ends_as_if_it_had_not_b
     worker.send_signal(signal.SIGKILL)
     worker.wait(20)
     await forget_the_heartbeat(sessions)
-    again = start_worker()
-    read_until(again, rf"job {killed} ended")
-    read_until(again, rf"job {undisturbed} ended")
-    again.terminate()
-    again.wait(30)
+    async with sessions() as session:
+        assert (await service.get_job(session, killed)).state == "running"  # it was killed in time
+    start_worker("--until-empty").communicate(timeout=TIMEOUT)
     first, second = (
         await outcome(sessions, tmp_path / "data", killed),
         await outcome(sessions, tmp_path / "data", undisturbed),
     )
-    assert first[:2] == ("succeeded", "") and first == second and len(first[2]) == 4
+    assert first[:2] == ("succeeded", "") and first == second and len(first[2]) == 60
 
 
 @pytest.mark.model
@@ -165,11 +168,9 @@ async def test_a_job_killed_while_the_teacher_writes_ends_with_the_same_rational
     worker.send_signal(signal.SIGKILL)
     worker.wait(20)
     await forget_the_heartbeat(sessions)
-    again = start_worker()
-    read_until(again, rf"job {killed} ended")
-    read_until(again, rf"job {undisturbed} ended")
-    again.terminate()
-    again.wait(30)
+    async with sessions() as session:
+        assert (await service.get_job(session, killed)).state == "running"  # it was killed in time
+    start_worker("--until-empty").communicate(timeout=TIMEOUT)
     jobs = tmp_path / "data" / "jobs"
     sets = [(jobs / str(job) / "out/teacher/few_shot/rationales.jsonl").read_bytes() for job in (killed, undisturbed)]
     assert sets[0] == sets[1]
@@ -189,7 +190,7 @@ async def test_a_job_cancelled_while_it_trains_stops_and_publishes_nothing(
         await service.cancel_job(session, job_id)
     read_until(worker, rf"job {job_id} ended")
     worker.terminate()
-    worker.wait(30)
+    worker.communicate(timeout=TIMEOUT)
     state, error, texts = await outcome(sessions, tmp_path / "data", job_id)
     async with sessions() as session:
         published = await session.scalar(select(func.count()).select_from(Run))
@@ -205,9 +206,9 @@ async def test_a_stopped_workers_job_goes_back_into_the_queue(
     worker = start_worker()
     read_until(worker, rf"job {job_id}: train ")
     worker.send_signal(signal.SIGTERM)
-    worker.wait(30)
+    worker.communicate(timeout=TIMEOUT)
     again = start_worker("--until-empty")
-    _, log = again.communicate(timeout=120)
+    _, log = again.communicate(timeout=TIMEOUT)
     state, error, texts = await outcome(sessions, tmp_path / "data", job_id)
     async with sessions() as session:
         stored = (await session.scalars(select(Explanation.text).order_by(Explanation.id))).all()
@@ -222,7 +223,7 @@ async def test_a_configuration_that_is_wrong_fails_with_its_place_and_leaves_the
     async with sessions() as session, session.begin():
         job_id = (await service.request_job(session, "name: wrong\nteachers: {}\n")).id
     worker = start_worker("--until-empty")
-    worker.communicate(timeout=60)
+    worker.communicate(timeout=TIMEOUT)
     state, error, _ = await outcome(sessions, tmp_path / "data", job_id)
     assert (state, worker.returncode) == ("failed", 0)
     assert "teachers" in error
@@ -235,5 +236,5 @@ async def test_a_job_that_was_cancelled_in_the_queue_is_never_run(
         job_id = (await service.request_job(session, "name: waiting\n")).id
         await session.execute(update(Job).where(Job.id == job_id).values(state="cancelled"))
     worker = start_worker("--until-empty")
-    worker.communicate(timeout=60)
+    worker.communicate(timeout=TIMEOUT)
     assert not (tmp_path / "data" / "jobs").exists()

@@ -41,7 +41,7 @@ def _headline(results: Row, models: list[Row], differ: list[Row]) -> str:
     rest = f" On {w.listed(same)} there is no sufficient evidence of a difference." if same else ""
     values = [m["p_holm"] for m in differ]
     return (
-        f"The conditions were rated differently on {w.on_constructs(names, total)} (likelihood-ratio tests, {w.p_range(values)}{several}; "
+        f"The conditions were rated differently on {w.of_constructs(names, total)} (likelihood-ratio tests, {w.p_range(values)}{several}; "
         f"level of significance {bounded(alpha)}).{rest}{missing}"
     )
 
@@ -145,8 +145,8 @@ def _covariates(results: Row, models: list[Row], differ: list[Row]) -> list[str]
     gone = [m["construct"] for m in differ if m["construct"] not in {p["construct"] for p in found}]
     added = _added(results, differ, found)
     where = f"on {w.on_constructs([m['construct'] for m in found], len(plain))}" if found else "on no construct"
-    lost = f" (no longer on {w.listed(gone)})" if gone else ""
-    more = f", and further pairs differ: {added}" if added else ""
+    lost = f", no longer on {w.listed(gone)}" if gone else ""
+    more = f"; further pairs differ: {added}" if added else ""
     return [
         f"These comparisons hold at equal {w.listed(names)}. Without this adjustment, with explanations as they were shown, the conditions "
         f"differ {where}{lost}{more}. If a condition itself changes {w.listed(names)}, that comparison tells its whole effect, and the "

@@ -19,6 +19,7 @@ LATEX = str.maketrans(
         "|": r"\textbar{}", "…": r"\ldots{}", "×": r"$\times$", "\n": " ",
     }
 )  # fmt: skip
+PNG_DPI = 200
 LONG = 40  # rows above which a LaTeX table may break over pages
 
 
@@ -30,6 +31,7 @@ def save_drawing(drawing: Drawing, folder: Path) -> str:
         figure.set_layout_engine("none")  # laid out once for the three forms
         text = svg(figure, drawing.title, drawing.description)
         FigureCanvasPdf(figure).print_pdf(folder / f"{drawing.name}.pdf", metadata={"CreationDate": None})
+        figure.set_dpi(PNG_DPI)  # the other forms have set it to points
         FigureCanvasAgg(figure).print_png(str(folder / f"{drawing.name}.png"), metadata={"Software": None})
     (folder / f"{drawing.name}.svg").write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{text}', encoding="utf-8")
     drawing.data.to_csv(folder / f"{drawing.name}.csv", index=False, lineterminator="\n")

@@ -38,6 +38,7 @@ CATEGORICAL = (
     "#c77c3b",
     "#2f5d3a",
 )
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 8, "axes.edgecolor": LINE, "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": MUTED, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "path",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -34,11 +35,13 @@ class ReportTable:
         return [(first, [row[1:] for row in run]) for first, run in groupby(rows, key=lambda row: str(row[0]))]
 
 
-def make_table(name: str, rows: list[Row], level: str = "95%") -> ReportTable | None:
-    """One table of SPECIFICATIONS from its rows; None without rows. Columns without any value are left out of what is printed."""
+def make_table(
+    name: str, rows: list[Row], level: str = "95%", specifications: Mapping[str, Specification] = SPECIFICATIONS
+) -> ReportTable | None:
+    """One table from its rows; None without rows. Columns without any value are left out of what is printed."""
     if not rows:
         return None
-    specification = SPECIFICATIONS[name]
+    specification = specifications[name]
     printed = {
         header.replace("95%", level): (form is text, [form(field(row, path)) for row in rows])
         for header, (path, form) in specification.columns.items()

@@ -54,6 +54,12 @@ def on_constructs(names: Sequence[str], of: int) -> str:
     return f"{word(len(names))} of the {counted(of, 'construct')} ({listed(names)})"
 
 
+def of_constructs(names: Sequence[str], of: int) -> str:
+    """The same with the names after a colon, for a sentence of its own."""
+    said = on_constructs(names, of)
+    return said if of == 1 else said.replace(" (", ": ", 1).removesuffix(")")
+
+
 def level(results: Row) -> str:
     """`95%`: the level of the intervals."""
     return f"{100 * (1 - results['data']['options']['alpha']):g}%"

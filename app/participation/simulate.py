@@ -23,7 +23,7 @@ from app.participation import service
 from app.participation.entry import new_token
 from app.participation.models import Participant, Trial
 from app.participation.page_reader import PageReader
-from app.studies.models import Condition, Stimulus
+from app.studies.models import Condition, Stimulus, Study
 from app.studies.schemas import StudyDefinition
 
 AGREEMENT = 0.8  # people tend to agree: how far the middle of the scale lies above indifference, in logits
@@ -69,6 +69,7 @@ async def simulate(
         definition = service.definition_of(study)
         conditions = (await session.scalars(select(Condition).where(Condition.study_id == study.id))).all()
         _check_names(effects or {}, on, conditions, definition)
+        await _check_open(address, study)
         bots = [
             Participant(
                 study_id=study.id,
@@ -92,9 +93,7 @@ async def simulate(
             for number, bot in enumerate(bots):
                 group.create_task(one(number, bot))
     except* httpx.TransportError as errors:
-        raise InputError(
-            f"no answer from {address} ({errors.exceptions[0]}); start it with `blindrate serve`"
-        ) from errors
+        raise InputError(f"{address} stopped answering ({errors.exceptions[0]}); not all bots finished") from errors
     except* InputError as errors:
         raise errors.exceptions[0] from None
     return participants
@@ -179,6 +178,19 @@ class _Bot:
 def thresholds(points: int) -> list[float]:
     """Cut points of the latent scale (logits) for a scale of `points` values, so that most answers agree."""
     return [math.log(i / (points - i)) - AGREEMENT for i in range(1, points)]
+
+
+async def _check_open(address: str, study: Study) -> None:
+    """Before any row is made: the server answers, has this study, and lets people in."""
+    if study.state != "live":
+        raise ConflictError(f"the study {study.slug!r} is {study.state}; only a live study takes participants")
+    try:
+        async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+            response = await client.get(f"/s/{study.slug}")
+    except (httpx.TransportError, httpx.InvalidURL, ValueError) as error:
+        raise InputError(f"no answer from {address} ({error}); start a server there with `blindrate serve`") from error
+    if response.status_code != 200:
+        raise InputError(f"{address}/s/{study.slug} answers {response.status_code}: is it a server on this database?")
 
 
 def _check_names(

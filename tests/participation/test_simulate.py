@@ -58,16 +58,19 @@ async def test_bots_walk_the_pages_are_marked_and_rate_with_the_planted_effect(s
     await engine.dispose()
 
 
-async def test_an_effect_on_an_unknown_condition_is_refused_before_anything_is_made(
-    database: str, session: AsyncSession
-) -> None:
+async def test_what_cannot_be_simulated_is_refused_before_any_row_is_made(database: str, session: AsyncSession) -> None:
     await make_study(session)
     engine = make_engine(database)
     for wrong in ({"effects": {"Z": 1.0}}, {"on": ["honesty"]}):
         with pytest.raises(InputError, match="it has"):
             await simulate("http://127.0.0.1:9", "demo", 2, sessions=make_sessions(engine), secret=SECRET, **wrong)
-    with pytest.raises(InputError, match="no answer from"):
-        await simulate("http://127.0.0.1:9", "demo", 2, sessions=make_sessions(engine), secret=SECRET)
+    for address in ("http://127.0.0.1:9", "nonsense"):
+        with pytest.raises(InputError, match="no answer from"):
+            await simulate(address, "demo", 2, sessions=make_sessions(engine), secret=SECRET)
+    await make_study(session, slug="later", state="paused", questions=12)
+    with pytest.raises(InputError, match="is paused"):
+        await simulate("http://127.0.0.1:9", "later", 2, sessions=make_sessions(engine), secret=SECRET)
+    assert await session.scalar(select(func.count()).select_from(Participant)) == 0
     await engine.dispose()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from itertools import groupby
 from typing import Any
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
@@ -168,12 +169,11 @@ async def definition_page(request: Request, slug: str, session: AsyncSession = D
 async def stimuli_page(request: Request, slug: str, session: AsyncSession = Depends(get_session)) -> Response:
     """What participants may see: the texts, without any condition while the study is blinded."""
     study = await service.get_study(session, slug)
+    # by question, then by number, which was drawn at random
     stimuli = sorted(await service.stimuli_of(session, study), key=lambda s: (s.explanation.question.key, s.id))
-    context = {
-        "study": study,
-        "stimuli": stimuli,
-        "labels": service.condition_labels(study) if study.unblinded_at else None,
-    }
+    groups = [(question, list(part)) for question, part in groupby(stimuli, key=lambda s: s.explanation.question)]
+    labels = service.condition_labels(study) if study.unblinded_at else None
+    context = {"study": study, "groups": groups, "count": len(stimuli), "labels": labels}
     return templates.TemplateResponse(request, "admin/stimuli.html", context)
 
 

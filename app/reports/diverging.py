@@ -62,7 +62,7 @@ def stacked_bars(bars: Mapping[str, Mapping[str, Sequence[float]]], labels: Sequ
 def legend_columns(labels: Sequence[str]) -> int:
     """How many of the scale's points stand side by side in the legend."""
     widest = max(len(line) for name in labels for line in wrap(name, KEY, 3).split("\n"))
-    return min(len(labels), 11 if widest <= 2 else 5)
+    return min(len(labels), 6 if widest <= 2 else 5)
 
 
 def draw_bar(

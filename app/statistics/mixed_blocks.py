@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ Codes = NDArray[np.intp]
 
 LARGEST_BLOCK = 64
 """Levels that one eliminated block may hold (a participant with its cells, an item with its explanations)."""
-CHUNK_ENTRIES = 4_000_000
-"""Entries of the dense strip of the inverse that is held at a time (32 MB)."""
+SMALL_STRIP = 400_000
+"""Entries of the dense strip of the inverse up to which it is made whole."""
 
 
 def _nested(fine: Codes, coarse: Codes) -> bool:
@@ -94,13 +94,30 @@ class CrossedBlocks:
         self._cross_structure(n)
 
     def _cross_structure(self, n: int) -> None:
-        """Sparsity of B (head × tail): its rows and columns, and for each pair of factors which entry an observation adds to."""
+        """Sparsity of B (head × tail): all rows of a group have entries in the group's columns, so that A^-1 B has them too."""
+        width, tail = self.width, max(self.tail, 1)
         self.pairs = [(i, j) for i in self.eliminated for j in self.rest]
-        keys = [self.columns[i] * max(self.tail, 1) + self.columns[j] - self.head for i, j in self.pairs]
+        group = self.columns[self.eliminated[0]] // width
+        keys = [group * tail + self.columns[j] - self.head for j in self.rest]
         unique, inverse = np.unique(np.concatenate(keys) if keys else np.empty(0, dtype=np.intp), return_inverse=True)
-        self.entries = [inverse[p * n : (p + 1) * n] for p in range(len(self.pairs))]
-        self.rows, self.cols = np.divmod(unique, max(self.tail, 1))
-        self.row_pointers = np.searchsorted(self.rows, np.arange(self.head + 1))
+        owners, columns = np.divmod(unique, tail)
+        self.starts = np.searchsorted(owners, np.arange(self.groups + 1))
+        counts = np.diff(self.starts)
+        self.group_columns = columns
+        self.row_pointers = np.concatenate([[0], np.cumsum(np.repeat(counts, width))])
+        self.rows = np.repeat(np.arange(self.head), np.repeat(counts, width))
+        within = np.arange(len(self.rows)) - self.row_pointers[self.rows]
+        self.cols = columns[self.starts[self.rows // width] + within]
+        # Entry of the same column in the first row of the group, and the step to its next row.
+        self.first_entries = width * self.starts[self.rows // width] + within
+        self.row_steps = counts[self.rows // width]
+        places = (
+            dict(zip(self.rest, inverse.reshape(len(self.rest), n) - self.starts[group], strict=True)) if keys else {}
+        )
+        self.entries = [self.row_pointers[self.columns[i]] + places[j] for i, j in self.pairs]
+        # B itself has fewer: a level that did not meet the column has 0 there.
+        self.filled = np.unique(np.concatenate(self.entries)) if self.entries else np.empty(0, dtype=np.intp)
+        self.filled_pointers = np.searchsorted(self.rows[self.filled], np.arange(self.head + 1))
 
     def spread(self, values: Sequence[float] | Vector) -> Vector:
         """One value per factor (the standard deviations), laid out over the levels; (size,)."""
@@ -143,8 +160,10 @@ class CrossedBlocks:
         data = np.zeros(len(self.rows))
         for (i, j), entry in zip(self.pairs, self.entries, strict=True):
             data += sds[i] * sds[j] * np.bincount(entry, weights, minlength=len(data))
-        cross = sparse.csr_array((data, self.cols, self.row_pointers), shape=(self.head, m))
-        solved = self._apply_head_to_cross(inverse, cross)
+        cross = sparse.csr_array(
+            (data[self.filled], self.cols[self.filled], self.filled_pointers), shape=(self.head, m)
+        )
+        solved = self._apply_head_to_cross(inverse, data)
         schur = np.zeros((m, m))
         if m:
             schur -= (cross.T @ solved).toarray()
@@ -166,16 +185,13 @@ class CrossedBlocks:
             root = schur
         return Factor(self, np.asarray(sds, dtype=float), inverse, cross, solved, root, logdet)
 
-    def _apply_head_to_cross(self, inverse: NDArray[np.float64], cross: sparse.csr_array) -> sparse.csr_array:
-        """A^-1 B, sparse."""
-        if self.width == 1:
-            return sparse.csr_array(
-                (cross.data * inverse[self.rows, 0, 0], self.cols, self.row_pointers), shape=cross.shape
-            )
-        blocks = sparse.bsr_array(
-            (inverse, np.arange(self.groups), np.arange(self.groups + 1)), shape=(self.head, self.head)
-        )
-        return sparse.csr_array(blocks.tocsr() @ cross)
+    def _apply_head_to_cross(self, inverse: NDArray[np.float64], cross: Vector) -> sparse.csr_array:
+        """A^-1 B from B's entries, group by group."""
+        group, within = np.divmod(self.rows, self.width)
+        data = np.zeros(len(self.rows))
+        for t in range(self.width):
+            data += inverse[group, within, t] * cross[self.first_entries + t * self.row_steps]
+        return sparse.csr_array((data, self.cols, self.row_pointers), shape=(self.head, self.tail))
 
 
 @dataclass(frozen=True)
@@ -211,11 +227,11 @@ class Factor:
             return self.head_inverse[:, :, 0] * columns
         return (self.head_inverse @ columns.reshape(b.groups, b.width, -1)).reshape(b.head, -1)
 
-    def inverse_entries(self, chunk_entries: int = CHUNK_ENTRIES) -> tuple[Vector, Vector]:
+    def inverse_entries(self, small: int = SMALL_STRIP) -> tuple[Vector, Vector]:
         """(leverages, diagonal): z_i' S H^-1 S z_i of each observation (n,), and the diagonal of H^-1 (size,).
 
-        Needs only those entries of H^-1 where an observation has both levels; the strip A^-1 B (C - B'A^-1 B)^-1 is made
-        in chunks of `chunk_entries`, so that memory stays small.
+        Needs only those entries of H^-1 where an observation has both levels: of the strip A^-1 B (C - B'A^-1 B)^-1 the ones in
+        the sparsity of B. Up to `small` entries the whole strip is made at once, beyond that group by group.
         """
         b = self.blocks
         head = self.head_inverse.copy()
@@ -225,20 +241,19 @@ class Factor:
             tail, info = dpotri(self.root, lower=1)
             assert info == 0
             tail = np.tril(tail) + np.tril(tail, -1).T
-            per_chunk = max(1, chunk_entries // (b.tail * b.width))
-            for first in range(0, b.groups, per_chunk):
-                last = min(first + per_chunk, b.groups)
-                rows = slice(first * b.width, last * b.width)
-                part = self.solved[rows]
-                strip = part @ tail
-                dense = part.toarray()
-                if b.width == 1:
-                    head[first:last, 0, 0] += np.einsum("ij,ij->i", strip, dense)
-                else:
-                    shape = (last - first, b.width, b.tail)
-                    head[first:last] += strip.reshape(shape) @ dense.reshape(shape).transpose(0, 2, 1)
-                entries = slice(b.row_pointers[rows.start], b.row_pointers[rows.stop])
-                crossed[entries] = -strip[b.rows[entries] - rows.start, b.cols[entries]]
+        if b.tail and b.head * b.tail <= small:
+            shape = (b.groups, b.width, b.tail)
+            strip = self.solved @ tail
+            head += strip.reshape(shape) @ self.solved.toarray().reshape(shape).transpose(0, 2, 1)
+            crossed = -strip[b.rows, b.cols]
+        elif b.tail:
+            for g, (first, last) in enumerate(pairwise(b.starts.tolist())):
+                columns = b.group_columns[first:last]
+                entries = slice(first * b.width, last * b.width)
+                part = self.solved.data[entries].reshape(b.width, last - first)
+                strip = part @ tail[columns[:, None], columns]
+                head[g] += strip @ part.T
+                crossed[entries] = -strip.reshape(-1)
         leverage = np.zeros(len(b.columns[0]))
         flat = head.reshape(-1)
         for i in b.eliminated:

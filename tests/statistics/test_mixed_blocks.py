@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.statistics import mixed_blocks
 from app.statistics.mixed_blocks import Codes, CrossedBlocks
 
 
@@ -60,10 +59,10 @@ def test_cells_are_eliminated_with_their_participants_so_that_only_items_stay_de
     assert blocks.tail == int(codes[1].max()) + 1
 
 
-def test_the_strip_of_the_inverse_is_the_same_in_small_chunks() -> None:
-    codes = STRUCTURES["items outnumber participants"]
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_the_inverse_is_the_same_made_whole_and_group_by_group(name: str) -> None:
+    codes = STRUCTURES[name]
     blocks = CrossedBlocks(codes, [int(c.max()) + 1 for c in codes])
-    factor = blocks.factor(np.ones(len(codes[0])), np.array([1.0, 0.5]))
-    whole = factor.inverse_entries(chunk_entries=mixed_blocks.CHUNK_ENTRIES)
-    for ours, theirs in zip(factor.inverse_entries(chunk_entries=40), whole, strict=True):
+    factor = blocks.factor(np.ones(len(codes[0])), np.linspace(1.0, 0.5, len(codes)))
+    for ours, theirs in zip(factor.inverse_entries(small=0), factor.inverse_entries(small=10**9), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-13)

@@ -14,7 +14,7 @@ from app.explanations.models import Explanation, ExplanationSet
 from app.studies.models import Condition, Study
 from app.studies.service import get_study
 from tests.factories import CONDITIONS, MODEL, make_study
-from tests.reports.test_exports import rate
+from tests.reports.rating import rate
 from tests.researchers.acting import enter
 
 ROOM = "/admin/studies/demo"

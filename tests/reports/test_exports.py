@@ -5,61 +5,25 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-import random
-import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cli import cli
 from app.errors import NotFoundError
-from app.participation.models import Participant, Rating, Trial
+from app.participation.models import Participant, Trial
 from app.reports.exports import KINDS, csv_pieces, ratings_per_stimulus, study_frame, write_exports
 from app.settings import get_settings
 from app.statistics.data import from_frame, read_ratings
 from app.studies.models import Condition, Study
 from app.studies.service import get_study, stimuli_of
 from tests.factories import CONDITIONS, MODEL, make_study
-
-START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-
-
-async def rate(
-    session: AsyncSession, study: Study, people: int = 5, *, trials: int = 12, **fields: Any
-) -> dict[Any, int]:
-    """Let `people` rate `trials` explanations each; what they gave, by (external id, position, construct)."""
-    stimuli = await stimuli_of(session, study)
-    chance = random.Random(people)
-    given: dict[Any, int] = {}
-    for n in range(people):
-        about = {"age": 20 + n, "gender": "Woman", "remarks": "=1+1" if n == 0 else "fine, thanks"}
-        person = Participant(
-            study_id=study.id, token=uuid.uuid4().hex, external_id=f"person-{n}-{len(fields)}", step="finished",
-            outcome="completed", background=about, entered_at=START, finished_at=START + timedelta(minutes=9),
-            **fields,
-        )  # fmt: skip
-        session.add(person)
-        await session.flush()
-        for position, stimulus in enumerate(chance.sample(stimuli, trials), 1):
-            shown = START + timedelta(seconds=30 * position)
-            trial = Trial(
-                participant_id=person.id, stimulus_id=stimulus.id, position=position, token=f"{person.id}.{position}",
-                state="answered", shown_at=shown, submitted_at=shown + timedelta(seconds=20),
-            )  # fmt: skip
-            session.add(trial)
-            await session.flush()
-            values = {c.id: chance.choice(list(c.values)) for c in study.constructs}
-            await session.execute(
-                insert(Rating), [{"trial_id": trial.id, "construct_id": c, "value": v} for c, v in values.items()]
-            )
-            given |= {(person.external_id, position, c.key): values[c.id] for c in study.constructs}
-    await session.commit()
-    return given
+from tests.reports.rating import START, rate
 
 
 async def rated(session: AsyncSession, **fields: Any) -> tuple[Study, dict[Any, int]]:

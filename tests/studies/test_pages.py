@@ -18,7 +18,7 @@ from app.studies.models import Study
 from app.studies.service import get_study
 from tests.factories import make_study, study_definition
 from tests.participation.walking import Walker
-from tests.reports.test_exports import rate
+from tests.reports.rating import rate
 from tests.researchers.acting import enter, post
 from tests.studies.stocking import stock
 

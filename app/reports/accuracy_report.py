@@ -185,7 +185,10 @@ def _removal(results: Row) -> str:
         return f"{start}What that changes cannot be said: {results['without_outliers']['reason'] or results['all_runs']['reason']}."
     changed = [EFFECTS[name] for name in before if before[name] != after[name]]
     pairs = [sum(w.below(c["p"], alpha) for c in results[key]["tukey"]) for key in SETS]
-    count = f"Significant pairs of methods within a size: {pairs[0]} of {len(results['all_runs']['tukey'])} with all runs, {pairs[1]} without."
+    total_pairs = len(results["all_runs"]["tukey"])
+    count = (
+        f"Significant pairs of methods within a size: {pairs[0]} of {total_pairs} with all runs, {pairs[1]} without."
+    )
     if changed:
         return (
             f"{start}This alone decides about {w.listed(changed)}: {_effects(results, 'without_outliers')} {count} With few runs of each "
@@ -226,7 +229,7 @@ def _quality(results: Row) -> list[str]:
     count = len({row["method"] for row in found})
     return [
         f"Of the {w.counted(count, 'method')} that were also rated, the explanations of {rated['condition']} ({rated['method']}) have the "
-        f"highest mean rating ({number(rated['quality'])}); {'; '.join(out)}. With {w.counted(count, 'method')} no relation between accuracy and "
-        "perceived quality can be tested, and where intervals overlap even the order is uncertain; the tests of the ratings are in their "
+        f"highest mean rating ({number(rated['quality'])}); {'; '.join(out)}. With {w.counted(count, 'method')} no relation between "
+        "accuracy and perceived quality can be tested, and where intervals overlap even the order is uncertain; the tests of the ratings are in their "
         "own report."
     ]

@@ -19,6 +19,7 @@ import pandas as pd
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.errors import InputError
 from app.explanations.models import Explanation
 from app.participation.models import Participant, Rating, Trial
 from app.questions.models import Question
@@ -180,13 +181,18 @@ async def write_exports(
     for kind in kinds:
         path, partial = out / f"{kind}.csv", out / f".{kind}.csv.partial"
         count = 0
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns(study, kind))
-            async for row in rows_of(session, study, kind, bots=bots):
-                writer.writerow([_safe(value) for value in row])
-                count += 1
-        partial.replace(path)
+        try:
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(columns(study, kind))
+                async for row in rows_of(session, study, kind, bots=bots):
+                    writer.writerow([_safe(value) for value in row])
+                    count += 1
+            partial.replace(path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror}") from error
+        finally:
+            partial.unlink(missing_ok=True)
         written.append((path, count))
     return written
 

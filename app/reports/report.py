@@ -67,8 +67,21 @@ def write_report(results: Row, data: RatingsData, out: Path, *, labels: Sequence
     drawings, svgs = save_drawings([drawing for drawing in made if drawing is not None], out)
     tables = all_tables(results, {"covariates": covariate_rows(kept)})
     save_tables(tables, out)
+    path = out / "report.html"
+    path.write_text(render(results, drawings, svgs, tables, labels), encoding="utf-8")
+    return path
+
+
+def render(
+    results: Row,
+    drawings: dict[str, Drawing],
+    svgs: dict[str, str],
+    tables: dict[str, ReportTable],
+    labels: Sequence[str],
+) -> str:
+    """The page, with the figures and tables that are given."""
     study = results["data"].get("study") or {}
-    page = environment().get_template("reports/report.html").render(
+    return environment().get_template("reports/report.html").render(
         results=results,
         data=results["data"],
         study=study,
@@ -90,9 +103,6 @@ def write_report(results: Row, data: RatingsData, out: Path, *, labels: Sequence
         notes=[f"{m['construct']}: {note}" for m in wording.estimable(results) for note in m.get("notes") or []],
         reasons=reasons(results),
     )  # fmt: skip
-    path = out / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return path
 
 
 def save_drawings(made: Sequence[Drawing], out: Path) -> tuple[dict[str, Drawing], dict[str, str]]:

@@ -33,13 +33,15 @@ def test_texts_neither_overlap_nor_leave_the_figure(count: int, points: int, lon
     scale = list(range(1, points + 1))
     labels = [f"{q} {'Neither agree nor disagree' if long else ''}".strip() for q in scale]
     made = results(conditions(count, long), scale, constructs)
-    made["data"]["flow"]["excluded"] = [{"rule": "failed both attention checks" * (2 if long else 1), "participants": 2, "trials": 8}]
+    made["data"]["flow"]["excluded"] = [
+        {"rule": "failed both attention checks" * (2 if long else 1), "participants": 2, "trials": 8}
+    ]
     drawings = [
         figures.flow(made), figures.diverging(made, labels), figures.forest(made), figures.probabilities(made, labels),
         figures.caterpillar(made),
     ]  # fmt: skip
-    problems = {d.name: text_problems(d.figure) for d in drawings if d is not None}
-    assert problems == dict.fromkeys(("flow", "ratings", "contrasts", "probabilities", "random_effects"), [])
+    problems = {d.name: " ".join(text_problems(d.figure)) for d in drawings if d is not None}
+    assert problems == dict.fromkeys(("flow", "ratings", "contrasts", "probabilities", "random_effects"), "")
 
 
 def test_overlapping_texts_are_noticed() -> None:

@@ -40,17 +40,39 @@ def test_numbers_have_real_minus_signs_and_no_negative_zero() -> None:
 
 
 def test_a_turned_contrast_is_the_mirror_image() -> None:
-    row = {"a": "x", "b": "y", "estimate": -0.5, "z": -2.0, "odds_ratio": 0.5, "ci": [-1.0, 0.25], "odds_ratio_ci": [0.25, 0.8], "p": 0.04}
-    expected = {"a": "y", "b": "x", "estimate": 0.5, "z": 2.0, "odds_ratio": 2.0, "ci": [-0.25, 1.0], "odds_ratio_ci": [1.25, 4.0], "p": 0.04}
+    row = {
+        "a": "x",
+        "b": "y",
+        "estimate": -0.5,
+        "odds_ratio": 0.5,
+        "ci": [-1.0, 0.25],
+        "odds_ratio_ci": [0.25, 0.8],
+        "p": 0.04,
+    }
+    expected = {
+        "a": "y",
+        "b": "x",
+        "estimate": 0.5,
+        "odds_ratio": 2.0,
+        "ci": [-0.25, 1.0],
+        "odds_ratio_ci": [1.25, 4.0],
+        "p": 0.04,
+    }
     assert turned(row, ["y", "x"]) == expected
     assert turned(row, ["x", "y"]) == row
-    assert [(c["a"], c["b"]) for c in in_order([row, {"a": "z", "b": "y"}], ["y", "x", "z"])] == [("y", "x"), ("y", "z")]
+    assert [(c["a"], c["b"]) for c in in_order([row, {"a": "z", "b": "y"}], ["y", "x", "z"])] == [
+        ("y", "x"),
+        ("y", "z"),
+    ]
 
 
 def test_differences_are_said_with_direction_size_and_interval() -> None:
     text = " ".join(conclusion(made()))
     assert "rated differently on both constructs: Plausibility and Satisfaction" in text
-    assert "critique was rated higher than few_shot on both of them: the odds of a higher rating were 1.82 times as large" in text
+    assert (
+        "critique was rated higher than few_shot on both of them: the odds of a higher rating were 1.82 times as large"
+        in text
+    )
     assert "95% intervals [1.40, 2.36]" in text
     assert "few_shot was rated higher" not in text
     assert "about 40 % of critique's ratings to be 4 or 5" in text
@@ -68,8 +90,14 @@ def test_equivalence_is_claimed_only_where_the_test_shows_it() -> None:
     found = made(p=0.4)
     found["ordinal"][0]["equivalence"][0]["p_tost"] = 0.01
     text = " ".join(conclusion(found))
-    assert "Shown to be equivalent, which here means an odds ratio between 0.67 and 1.5: few_shot and counterfactual on Plausibility (" in text
-    assert "Equivalent within odds ratios of 0.67 and 1.5: few_shot and counterfactual (Plausibility)." in results_paragraph(found)
+    assert (
+        "equivalent, which here means an odds ratio between 0.67 and 1.5: few_shot and counterfactual on Plausibility ("
+        in text
+    )
+    assert (
+        "Equivalent within odds ratios of 0.67 and 1.5: few_shot and counterfactual (Plausibility)."
+        in results_paragraph(found)
+    )
 
 
 def test_a_contrast_counts_only_where_the_construct_differs() -> None:
@@ -84,7 +112,12 @@ def test_a_contrast_counts_only_where_the_construct_differs() -> None:
 
 def test_what_could_not_be_fitted_is_said() -> None:
     found = made()
-    found["ordinal"][1] = {"construct": "Satisfaction", "estimable": False, "reason": "every rating is 5", "contrasts": []}
+    found["ordinal"][1] = {
+        "construct": "Satisfaction",
+        "estimable": False,
+        "reason": "every rating is 5",
+        "contrasts": [],
+    }
     assert "On one construct the model could not be fitted" in conclusion(found)[0]
     assert "Satisfaction could not be analysed: every rating is 5." in results_paragraph(found)
     found["ordinal"] = found["ordinal"][1:]
@@ -154,7 +187,11 @@ def test_a_disagreement_has_the_reason_that_the_results_support(
 def test_pairs_count_for_the_reference_only_after_its_overall_test() -> None:
     found = made()
     pairs = [(c["a"], c["b"]) for c in found["ordinal"][0]["contrasts"]]
-    found["dunn"] = [{"construct": c, "a": a, "b": b, "p_bonferroni": 0.001} for c in ("Plausibility", "Satisfaction") for a, b in pairs]
+    found["dunn"] = [
+        {"construct": c, "a": a, "b": b, "p_bonferroni": 0.001}
+        for c in ("Plausibility", "Satisfaction")
+        for a, b in pairs
+    ]
     found["kruskal"] = kruskal(0.01, 0.02)
     assert pair_disagreements(found) == []
     found["kruskal"] = kruskal(0.2, 0.4)
@@ -163,6 +200,6 @@ def test_pairs_count_for_the_reference_only_after_its_overall_test() -> None:
 
 
 def test_words_for_counts_and_lists() -> None:
-    assert [wording.counted(1, "rating"), wording.counted(3, "rating"), wording.counted(23, "rating")] == ["one rating", "three ratings", "23 ratings"]
+    assert [wording.counted(n, "rating") for n in (1, 3, 23)] == ["one rating", "three ratings", "23 ratings"]
     assert [wording.listed([]), wording.listed(["a"]), wording.listed(["a", "b", "c"])] == ["none", "a", "a, b and c"]
     assert wording.upper_points(results(["a", "b"], [0, 1], ["x"])) == "1"

@@ -3,7 +3,7 @@
     python -m benchmarks.simulation_check --studies 1000
 
 Each study: participants × trials, conditions balanced within a participant, one item per trial, ratings from the ordinal model
-with random effects of participants and items. Half of the studies have no effect, half a planted one.
+with random effects of participants and items. Some studies have no effect, some a planted one.
 """
 
 from __future__ import annotations
@@ -143,16 +143,19 @@ def table(null: list[dict[str, Any]], planted: list[dict[str, Any]]) -> list[str
 
 
 @click.command(epilog="Example: python -m benchmarks.simulation_check --studies 1000")
-@click.option("--studies", default=1000, show_default=True, help="Studies without and as many with an effect.")
+@click.option("--studies", default=1000, show_default=True, help="Studies with a planted effect.")
+@click.option("--null-studies", default=2000, show_default=True, help="Studies without an effect.")
 @click.option("--participants", default=96, show_default=True)
 @click.option("--trials", default=12, show_default=True)
 @click.option("--items", default=48, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--processes", default=2, show_default=True)
-def main(studies: int, participants: int, trials: int, items: int, seed: int, processes: int) -> None:
+def main(
+    studies: int, null_studies: int, participants: int, trials: int, items: int, seed: int, processes: int
+) -> None:
     """Simulate, analyse and write docs/statistics-simulation.md."""
     size = (participants, trials, items)
-    tasks = [(seed + i, dict.fromkeys(CONDITIONS, 0.0), *size) for i in range(studies)]
+    tasks = [(seed + i, dict.fromkeys(CONDITIONS, 0.0), *size) for i in range(null_studies)]
     tasks += [(seed + 1_000_000 + i, PLANTED, *size) for i in range(studies)]
     with get_context("spawn").Pool(processes) as pool:
         results = list(tqdm(pool.imap(analyse, tasks, chunksize=10), total=len(tasks), unit="study"))
@@ -160,15 +163,16 @@ def main(studies: int, participants: int, trials: int, items: int, seed: int, pr
     lines = [
         "# Simulation check of the primary analysis",
         "",
-        f"Written by `python -m benchmarks.simulation_check --studies {studies} --participants {participants} --trials {trials} "
-        f"--items {items} --seed {seed}` (Python {platform.python_version()}, NumPy {np.__version__}).",
+        f"Written by `python -m benchmarks.simulation_check --studies {studies} --null-studies {null_studies} "
+        f"--participants {participants} --trials {trials} --items {items} --seed {seed}` "
+        f"(Python {platform.python_version()}, NumPy {np.__version__}).",
         "",
         f"Each study has {participants} participants × {trials} trials, four conditions balanced within a participant and {items} items;",
         f"ratings 1 to 5 come from the ordinal model with standard deviations of {SD_PARTICIPANT} (participants) and {SD_ITEM} (items).",
         f"The planted effects are log odds of {effects}. Brackets hold 95 % Monte Carlo intervals.",
         "Nominal values: 0.05 and 0.01 for the tests without an effect, 0.95 for coverage.",
         "",
-        *table(results[:studies], results[studies:]),
+        *table(results[:null_studies], results[null_studies:]),
         "",
     ]
     PAGE.write_text("\n".join(lines))

@@ -29,6 +29,7 @@ LONGEST_STEP = 1.5
 """Largest change of a packed parameter in one step: all are on the logit scale or logarithms."""
 STANDSTILL = 4
 """Steps in a row without a change of the likelihood beyond rounding after which the search stops."""
+MANY_RATINGS = 20_000
 FLAT = 0.01
 """Information on one parameter below which its estimate has run away (separated ratings): a standard error above 10."""
 
@@ -259,10 +260,12 @@ def _rise_from_zero(data: OrdinalData, point: Point, mode: Mode, zero: NDArray[n
     return None
 
 
-def natural_information(data: OrdinalData, fit: Fit) -> NDArray[np.float64]:
-    """Observed information of (thresholds, effects, standard deviations not at 0): central differences of the exact gradient.
+def natural_information(data: OrdinalData, fit: Fit, *, one_sided: bool | None = None) -> NDArray[np.float64]:
+    """Observed information of (thresholds, effects, standard deviations not at 0): differences of the exact gradient.
 
-    Steps are a thousandth of a standard error; the relative error is about 1e-6.
+    Steps are a thousandth of a standard error. Central differences have a relative error of about 1e-6; from MANY_RATINGS on
+    they are `one_sided` unless told otherwise, at half the cost: the likelihood is so close to quadratic that standard errors
+    differ by less than 1e-4 of themselves.
     """
     point = fit.point
     count = point.thresholds.size
@@ -280,10 +283,14 @@ def natural_information(data: OrdinalData, fit: Fit) -> NDArray[np.float64]:
         found = gradient_at(data, moved, find_mode(data, moved, fit.mode.u, fit.mode.factor))
         return np.concatenate([found.thresholds.ravel(), found.effects, found.sds[free]])
 
+    if one_sided is None:
+        one_sided = len(data.rating) >= MANY_RATINGS
+    here = gradient(values) if one_sided else None
     columns = []
     for j, step in enumerate(steps):
         shift = np.zeros(len(values))
         shift[j] = step
-        columns.append((gradient(values - shift) - gradient(values + shift)) / (2.0 * step))
+        below, width = (gradient(values - shift), 2.0 * step) if here is None else (here, step)
+        columns.append((below - gradient(values + shift)) / width)
     matrix = np.column_stack(columns)
     return 0.5 * (matrix + matrix.T)

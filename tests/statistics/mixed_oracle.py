@@ -91,15 +91,14 @@ def ordinal_differences(result: OrdinalResult, theirs: dict[str, Any]) -> dict[s
     contrasts = theirs.get("contrasts") or {}
     if contrasts:
         out |= contrast_differences(result.contrasts, contrasts)
-        out["p of equivalence"] = largest((row["p_tost"] for row in result.equivalence), as_list(contrasts["p_tost"]))
+        theirs_tost = in_our_direction(result.contrasts, contrasts)["p_tost"]
+        out["p of equivalence"] = largest((row["p_tost"] for row in result.equivalence), theirs_tost)
     return out
 
 
 def contrast_differences(ours: list[dict[str, Any]], theirs: dict[str, Any]) -> dict[str, float]:
     """Largest absolute differences of contrasts: estimates and standard errors, intervals, adjusted p values."""
-    get = {key: as_list(value) for key, value in theirs.items()}
-    pairs = list(zip(get["a"], get["b"], strict=True))
-    assert [(row["a"], row["b"]) for row in ours] == [(a.replace("~", "-"), b.replace("~", "-")) for a, b in pairs]
+    get = in_our_direction(ours, theirs)
     return {
         "contrasts": max(largest((row[key] for row in ours), get[key]) for key in ("estimate", "se")),
         "contrasts' ci": max(
@@ -107,6 +106,17 @@ def contrast_differences(ours: list[dict[str, Any]], theirs: dict[str, Any]) -> 
         ),
         "p of contrasts": max(largest((row[key] for row in ours), get[key]) for key in ("p_tukey", "p_holm")),
     }
+
+
+def in_our_direction(ours: list[dict[str, Any]], theirs: dict[str, Any]) -> dict[str, list[float]]:
+    """R's contrasts in our order and direction: R sorts conditions by the locale, we by character. '~' stands for '-'."""
+    columns = {key: as_list(value) for key, value in theirs.items()}
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    named = {(row["a"].replace("~", "-"), row["b"].replace("~", "-")): row for row in rows}
+    for (a, b), row in list(named.items()):
+        turned = {"estimate": -row["estimate"], "low": -row["high"], "high": -row["low"]}
+        named[b, a] = row | turned
+    return {key: [named[row["a"], row["b"]][key] for row in ours] for key in columns if key not in ("a", "b")}
 
 
 def linear_differences(result: LinearResult, theirs: dict[str, Any]) -> dict[str, float]:
@@ -124,7 +134,12 @@ def linear_differences(result: LinearResult, theirs: dict[str, Any]) -> dict[str
         "df (relative)": max(
             largest((row["df"] / df for row, df in zip(rows, get["dfs"], strict=True)), np.ones(len(rows))),
             largest(
-                (row["df"] / df for row, df in zip(result.contrasts, as_list(contrasts["df"]), strict=True)),
+                (
+                    row["df"] / df
+                    for row, df in zip(
+                        result.contrasts, in_our_direction(result.contrasts, contrasts)["df"], strict=True
+                    )
+                ),
                 np.ones(len(result.contrasts)),
             ),
         ),

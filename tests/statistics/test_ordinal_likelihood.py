@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from app.statistics.mixed_blocks import CrossedBlocks
+from app.statistics.ordinal_fit import maximise, natural_information
 from app.statistics.ordinal_likelihood import OrdinalData, Point, find_mode, gradient_at, joint_information, terms_at
+from tests.statistics.mixed_data import ratings
 
 
 def _problem(seed: int, sets: int = 1, cells: bool = False) -> tuple[OrdinalData, Point]:
@@ -112,6 +114,20 @@ def test_one_participant_many_ratings_the_laplace_likelihood_is_close_to_the_int
     values = np.array([_log_joint(data, point, np.array([u])) for u in grid[::20]])
     integral = np.log(np.trapezoid(np.exp(values - values.max()), grid[::20])) + values.max() - 0.5 * np.log(2 * np.pi)
     assert find_mode(data, point, np.zeros(1)).log_likelihood == pytest.approx(integral, abs=0.01)
+
+
+def test_one_sided_differences_of_the_gradient_give_the_same_standard_errors() -> None:
+    frame = ratings(seed=1, participants=60)
+    codes = [frame[name].to_numpy().astype(np.intp) for name in ("participant", "item")]
+    fixed = np.column_stack([frame["condition"] == "B", frame["condition"] == "C"]).astype(float)
+    rating = frame["y"].to_numpy().astype(np.intp) - 1
+    data = OrdinalData(rating, 5, fixed, CrossedBlocks(codes, [60, 12]), np.zeros(len(frame), dtype=np.intp))
+    fit = maximise(data)
+    central, one_sided = (
+        np.sqrt(np.diagonal(np.linalg.inv(natural_information(data, fit, one_sided=choice))))
+        for choice in (False, True)
+    )
+    np.testing.assert_allclose(one_sided, central, rtol=1e-3)
 
 
 def test_probabilities_far_in_the_tails_keep_their_digits() -> None:

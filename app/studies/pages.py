@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
 from itertools import groupby
 from typing import Any
 
@@ -170,7 +171,10 @@ async def stimuli_page(request: Request, slug: str, session: AsyncSession = Depe
     """What participants may see: the texts, without any condition while the study is blinded."""
     study = await service.get_study(session, slug)
     # by question, then by number, which was drawn at random
-    stimuli = sorted(await service.stimuli_of(session, study), key=lambda s: (s.explanation.question.key, s.id))
+    stimuli = sorted(
+        await service.stimuli_of(session, study),
+        key=lambda s: (s.explanation.question.key, s.explanation.question_id, s.id),
+    )
     groups = [(question, list(part)) for question, part in groupby(stimuli, key=lambda s: s.explanation.question)]
     labels = service.condition_labels(study) if study.unblinded_at else None
     context = {"study": study, "groups": groups, "count": len(stimuli), "labels": labels}
@@ -196,6 +200,7 @@ async def results_page(
 
 @router.get("/admin/studies/{slug}/export/{name}.csv")
 async def download(
+    request: Request,
     slug: str,
     name: str,
     bots: bool = Query(False),
@@ -205,13 +210,18 @@ async def download(
     """One of the three files. Each download is on record."""
     if name not in KINDS:
         raise NotFoundError(f"There is no file {name}.csv; the files are: {', '.join(f'{k}.csv' for k in KINDS)}.")
-    study = await service.get_study(session, slug)
+    await service.get_study(session, slug)
     session.add(
         AuditEvent(researcher_id=researcher.id, action="study.export", subject=f"study {slug}", details={"file": name})
     )
     await session.commit()
-    study = await service.get_study(session, slug)
+
+    async def pieces() -> AsyncIterator[str]:
+        # a session of its own: this runs while the response is sent, when the request's session may be closed
+        async with request.app.state.sessions() as reading:
+            study = await service.get_study(reading, slug)
+            async for piece in csv_pieces(reading, study, name, bots=bots):
+                yield piece
+
     headers = {"Content-Disposition": f'attachment; filename="{slug}-{name}.csv"'}
-    return StreamingResponse(
-        csv_pieces(session, study, name, bots=bots), media_type="text/csv; charset=utf-8", headers=headers
-    )
+    return StreamingResponse(pieces(), media_type="text/csv; charset=utf-8", headers=headers)

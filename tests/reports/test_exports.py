@@ -15,7 +15,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cli import cli
-from app.errors import NotFoundError
+from app.errors import InputError, NotFoundError
 from app.participation.models import Participant, Trial
 from app.reports.exports import KINDS, csv_pieces, ratings_per_stimulus, study_frame, write_exports
 from app.settings import get_settings
@@ -209,6 +209,14 @@ async def test_files_are_what_the_analysis_reads(session: AsyncSession, tmp_path
     frame = await study_frame(session, "demo")
     assert from_frame(frame.trials).trials[keys].equals(wide.trials[keys])
     assert frame.blinded and frame.conditions == list("ABCD") and list(frame.constructs) == keys
+
+
+async def test_a_file_that_cannot_be_written_is_told_and_leaves_nothing(session: AsyncSession, tmp_path: Path) -> None:
+    await rated(session, people=1)
+    (tmp_path / "trials.csv" / "a folder in the way").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"trials\.csv cannot be written"):
+        await write_exports(session, "demo", tmp_path, ["trials"])
+    assert [p.name for p in tmp_path.iterdir()] == ["trials.csv"]  # noqa: ASYNC240
 
 
 async def test_ratings_per_stimulus_are_counted_without_bots(session: AsyncSession) -> None:

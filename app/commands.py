@@ -43,6 +43,8 @@ def run_server(host: str, port: int, workers: int) -> None:
         proxy_headers=True,
         server_header=False,
         timeout_graceful_shutdown=10,
+        timeout_keep_alive=75,  # longer than a proxy's, so that no form meets a connection that is just being closed
+        timeout_worker_healthcheck=60,  # a busy process is not a dead one: killing it would cut off its participants
     )
 
 

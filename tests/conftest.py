@@ -143,7 +143,7 @@ def running_server(database: str, data_dir: Path) -> Iterator[str]:
             yield address
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture

@@ -68,6 +68,12 @@ def bar(description: str) -> tuple[Callable[[str, int, int], None], tqdm]:
     return progress, meter
 
 
+def written(out: Path) -> str:
+    """A line that says what is in the folder."""
+    names = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
+    return f"Written: {', '.join(names)} in {out}"
+
+
 def report_with(module: str, function: str, *arguments: Any) -> None:
     """Call a function of the reports if this installation has it."""
     if importlib.util.find_spec(f"app.reports.{module}") is not None:
@@ -143,9 +149,7 @@ def analyze(
         click.echo(f"Note: {warning}")
     for entry in results["ordinal"]:
         click.echo(_sentence(entry))
-    click.echo(
-        f"Written: {', '.join(sorted(path.name for path in out.iterdir() if not path.name.startswith('.')))} in {out}"
-    )
+    click.echo(written(out))
 
 
 def _is_file(source: str) -> bool:
@@ -262,7 +266,7 @@ def accuracy(
             click.echo(f"{title}: {row['effect']}: F({row['df']}, {error}) = {row['F']:.2f}, p = {row['p']:.3g}")
         if results[name]["reason"]:
             click.echo(f"{title}: {results[name]['reason']}")
-    click.echo(f"Written: accuracy.json in {out}")
+    click.echo(written(out))
 
 
 def numbers(kind: type) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:

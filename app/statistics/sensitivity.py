@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_all_start_methods, get_context
 from typing import Any
 
@@ -41,7 +40,7 @@ def sensitivity(data: RatingsData, *, alpha: float = 0.05, equivalence: float = 
     wide, other = found[0::2], found[1::2]
     return {
         "exclusions": _exclusions(data, alpha, equivalence),
-        "without_covariates": _without_covariates(kept, alpha, equivalence),
+        "without_covariates": with_holm([part["without_covariates"] for part in other]) if kept.covariates else [],
         "participant_condition": with_holm(wide),
         "proportional_odds": [part["proportional_odds"] for part in other],
         "binary": with_holm([part["binary"] for part in other]),
@@ -50,12 +49,10 @@ def sensitivity(data: RatingsData, *, alpha: float = 0.05, equivalence: float = 
     }
 
 
-def _without_covariates(kept: RatingsData, alpha: float, equivalence: float) -> list[Row]:
+def _without_covariates(data: RatingsData, name: str, alpha: float) -> Row:
     """The primary analysis of the conditions as they were shown: a covariate that they change takes a part of their difference."""
-    if not kept.covariates:
-        return []
-    models = fit_ordinals(replace(kept, covariates=[]), alpha=alpha, equivalence=equivalence)
-    return [compact(entry) | {"p_holm": entry["p_holm"]} for entry in models]
+    arguments = model_arguments(data) | {"covariates": []}
+    return compact(fit_ordinal(data.frame, response=name, alpha=alpha, **arguments).to_dict())
 
 
 def _run(jobs: list[tuple[Callable[..., Row], tuple[Any, ...]]], workers: int) -> list[Row]:
@@ -108,6 +105,7 @@ def _robustness(data: RatingsData, name: str, alpha: float, equivalence: float) 
     return {
         "proportional_odds": odds,
         "binary": compact(binary),
+        "without_covariates": _without_covariates(data, name, alpha) if data.covariates else {},
         "leave_one_out": _leave_one_out(name, primary.contrasts, found),
         "dropped": _dropped(data, name, primary.contrasts, found, alpha),
     }

@@ -13,9 +13,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,6 +25,9 @@ from app.questions.models import Question
 from app.studies.models import Condition, Stimulus, Study
 from app.studies.schemas import StudyDefinition
 from app.studies.service import condition_labels, get_study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KINDS = ("ratings", "trials", "participants")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -221,6 +223,8 @@ class StudyFrame:
 
 async def study_frame(session: AsyncSession, slug: str, *, bots: bool = False) -> StudyFrame:
     """A study's data for `blindrate analyze SLUG` and the results page. Raises NotFoundError."""
+    import pandas as pd
+
     study = await get_study(session, slug)
     definition = StudyDefinition.model_validate(study.definition)
     frames = {

@@ -15,7 +15,6 @@ from starlette.responses import Response
 
 from app.database.session import get_session
 from app.errors import InputError, NotFoundError
-from app.reports.comparison import compare
 from app.reports.exports import KINDS, csv_pieces, ratings_per_stimulus, study_frame
 from app.researchers.dependencies import current_researcher, require_editor
 from app.researchers.models import AuditEvent, Researcher
@@ -188,6 +187,10 @@ async def results_page(
     """The first comparison of the conditions."""
     study = await service.get_study(session, slug)
     # in a thread: drawing takes a while, and participants' pages must not wait for it
+    from app.reports.comparison import (
+        compare,  # brings pandas and matplotlib: a server that shows no results starts without
+    )
+
     comparison = await asyncio.to_thread(compare, await study_frame(session, slug, bots=bots))
     context = {
         "study": study,

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from app.errors import InputError
 from app.statistics import checks
@@ -89,12 +90,18 @@ def analyze(data: RatingsData, options: Options | None = None, progress: Progres
     if len(kept.conditions) < 2 or kept.trials["participant"].nunique() < 2:
         raise InputError(f"{data.name}: the exclusions leave fewer than two conditions or two participants")
     results: Row = {"data": _data(data, kept, options)}
-    for at, (name, step) in enumerate(STEPS.items()):
+    for at, name in enumerate(STEPS):
         if progress:
             progress(name, at, len(STEPS))
-        results[name] = step(data if name == "sensitivity" else kept, options)
+        results[name] = run_step(name, data if name == "sensitivity" else kept, options)
     results = plain(results)
     return results
+
+
+def run_step(name: str, data: RatingsData, options: Options) -> Any:
+    """One entry of `STEPS`, on one BLAS thread: how many threads share a product changes its last digits."""
+    with threadpool_limits(1, user_api="blas"):
+        return STEPS[name](data, options)
 
 
 def _data(data: RatingsData, kept: RatingsData, options: Options) -> Row:

@@ -10,7 +10,8 @@ from app.reports.accuracy_figures import accuracies, against_quality
 from app.reports.contrasts import in_order
 from app.reports.formats import bounded, number, p_value, precise, precise_interval, text, whole, yes
 from app.reports.references import REFERENCES
-from app.reports.report import environment, save_drawings, save_tables
+from app.reports.report import environment, save_tables
+from app.reports.saving import save_drawings
 from app.reports.table_specifications import Columns, Specification
 from app.reports.tables import make_table
 from app.statistics.accuracy import AccuracyData
@@ -79,8 +80,7 @@ def write_accuracy_report(results: Row, data: AccuracyData, out: Path) -> Path:
 
     results: as `app.statistics.accuracy.analyze_accuracy` gives them, with `quality` (a list, may be empty). data: the runs.
     """
-    made = (accuracies(results, data.runs), against_quality(results))
-    drawings, svgs = save_drawings([drawing for drawing in made if drawing is not None], out)
+    saved = save_drawings([(accuracies, (results, data.runs)), (against_quality, (results,))], out)
     level = f"{100 * (1 - results['data']['options']['alpha']):g}%"
     every = {name: make_table(name, rows(results, name), level, SPECIFICATIONS) for name in SPECIFICATIONS}
     tables = {name: table for name, table in every.items() if table is not None}
@@ -88,8 +88,7 @@ def write_accuracy_report(results: Row, data: AccuracyData, out: Path) -> Path:
     page = environment().get_template("reports/accuracy.html").render(
         results=results,
         data=results["data"],
-        drawings=drawings,
-        svgs=svgs,
+        figures=saved,
         tables=tables,
         conclusion=conclusion(results),
         reasons={title: results[key]["reason"] for key, title in SETS.items() if results[key]["reason"]},
@@ -230,6 +229,6 @@ def _quality(results: Row) -> list[str]:
     return [
         f"Of the {w.counted(count, 'method')} that were also rated, the explanations of {rated['condition']} ({rated['method']}) have the "
         f"highest mean rating ({number(rated['quality'])}); {'; '.join(out)}. With {w.counted(count, 'method')} no relation between "
-        "accuracy and perceived quality can be tested, and where intervals overlap even the order is uncertain; the tests of the ratings are in their "
-        "own report."
+        "accuracy and perceived quality can be tested, and where intervals overlap even the order is uncertain; the tests of the "
+        "ratings are in their own report."
     ]

@@ -49,6 +49,7 @@ def _headline(results: Row, models: list[Row], differ: list[Row]) -> str:
 def _pairs(results: Row, differ: list[Row]) -> list[str]:
     """Which condition was rated higher than which, where and by how much; on differing constructs only."""
     alpha, level = w.alpha_of(results), w.level(results)
+    adjusted = "; adjusted for all pairs" if len(w.order_of(results)) > 2 else ""
     clear = [(m, c) for m in differ for c in w.clear_contrasts(m, alpha)]
     if differ and not clear:
         return ["No single pair of conditions stands out on these constructs once all pairs are taken into account."]
@@ -61,7 +62,7 @@ def _pairs(results: Row, differ: list[Row]) -> list[str]:
         sure = f"; {level} {'intervals' if len(own) > 1 else 'CI'} {', '.join(ends)}" if all(ends) else ""
         words = (
             f"{higher} was rated higher than {lower} on {_where(names, differ, results)}: the odds of a higher rating "
-            f"were {w.span(ratios)} times as large ({w.p_range([c['p_tukey'] for _, c in own])}{sure}; adjusted for all pairs)."
+            f"were {w.span(ratios)} times as large ({w.p_range([c['p_tukey'] for _, c in own])}{sure}{adjusted})."
         )
         out.append(words + _in_shares(results, own) + _in_points(results, lower, higher))
     return out
@@ -89,8 +90,8 @@ def _in_shares(results: Row, own: list[tuple[Row, Row]]) -> str:
         return ""
     largest = f"on {model['construct']}, where it is largest," if len(own) > 1 else f"on {model['construct']}"
     return (
-        f" In shares: {largest} the model expects about {100 * high:.0f} % of {contrast['b']}'s ratings to be {w.upper_points(results)}, "
-        f"and {100 * low:.0f} % of {contrast['a']}'s."
+        f" In shares: {largest} the model expects about {100 * high:.0f} % of the ratings of {contrast['b']} to be "
+        f"{w.upper_points(results)}, and {100 * low:.0f} % of those of {contrast['a']}."
     )
 
 
@@ -103,9 +104,11 @@ def _in_points(results: Row, lower: str, higher: str) -> str:
         if {contrast["a"], contrast["b"]} == {lower, higher} and contrast.get("ci"):
             c = w.turned(contrast, (lower, higher))
             scale = results["data"]["scale"]
+            several = len(w.order_of(results)) > 2
+            ends = f"{w.level(results)} CI{' for this pair alone' if several else ''} {interval(c['ci'])}"
             return (
                 f" On the mean of the constructs the difference is {number(c['estimate'])} points of the {scale['low']}–{scale['high']} "
-                f"scale ({w.level(results)} CI for this pair alone {interval(c['ci'])}; {w.p_text(c['p_tukey'])} adjusted for all pairs)."
+                f"scale ({ends}; {w.p_text(c['p_tukey'])}{' adjusted for all pairs' if several else ''})."
             )
     return ""
 

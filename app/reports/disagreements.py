@@ -120,7 +120,7 @@ def summary(results: Row) -> str:
         if shares
         else ""
     )
-    return f"They agree on {agree} of {w.counted(len(rows), 'construct')}.{people}"
+    return f"They agree on {w.word(agree)} of {w.counted(len(rows), 'construct')}.{people}"
 
 
 def shown(value: float | None) -> str:

@@ -10,10 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.reports import disagreements, figures, formats, wording
 from app.reports.conclusion import conclusion
-from app.reports.drawing import Drawing
 from app.reports.paragraphs import methods_paragraph, results_paragraph
 from app.reports.references import REFERENCES
-from app.reports.saving import save_drawing, save_table
+from app.reports.saving import Job, save_drawings, save_table
 from app.reports.tables import ReportTable, all_tables, covariate_rows
 from app.settings import resource
 from app.statistics.data import RatingsData
@@ -48,34 +47,36 @@ def scale_labels(results: Row) -> list[str]:
     ]
 
 
-def write_report(results: Row, data: RatingsData, out: Path, *, labels: Sequence[str] | None = None) -> Path:
+def write_report(
+    results: Row, data: RatingsData, out: Path, *, labels: Sequence[str] | None = None, workers: int = 2
+) -> Path:
     """Write report.html, figures/*.{svg,pdf,png,csv} and tables/*.{csv,tex} into `out`; the page's path.
 
     results: as `app.statistics.analysis.analyze` gives them. data: the ratings, excluded ones too; what rules exclude is left
-    out here. labels: of the scale's points, lowest first (default: the study's). Equal results and data give equal files.
+    out here. labels: of the scale's points, lowest first (default: the study's).
+    workers: processes that draw. Equal results and data give equal files.
     """
     kept = data.kept
     labels = list(labels or scale_labels(results))
-    made = (
-        figures.flow(results),
-        figures.diverging(results, labels),
-        figures.raincloud(results, kept),
-        figures.forest(results),
-        figures.probabilities(results, labels),
-        figures.caterpillar(results),
-    )
-    drawings, svgs = save_drawings([drawing for drawing in made if drawing is not None], out)
+    jobs: list[Job] = [  # the longest first
+        (figures.forest, (results,)),
+        (figures.diverging, (results, labels)),
+        (figures.probabilities, (results, labels)),
+        (figures.caterpillar, (results,)),
+        (figures.raincloud, (results, kept)),
+        (figures.flow, (results,)),
+    ]
+    saved = save_drawings(jobs, out, workers)
     tables = all_tables(results, {"covariates": covariate_rows(kept)})
     save_tables(tables, out)
     path = out / "report.html"
-    path.write_text(render(results, drawings, svgs, tables, labels), encoding="utf-8")
+    path.write_text(render(results, saved, tables, labels), encoding="utf-8")
     return path
 
 
 def render(
     results: Row,
-    drawings: dict[str, Drawing],
-    svgs: dict[str, str],
+    saved: dict[str, Saved],
     tables: dict[str, ReportTable],
     labels: Sequence[str],
 ) -> str:
@@ -87,8 +88,7 @@ def render(
         study=study,
         primary="preregistered" if study.get("preregistered") else "primary",
         level=wording.level(results),
-        drawings=drawings,
-        svgs=svgs,
+        figures=saved,
         tables=tables,
         labels=labels,
         conclusion=conclusion(results),
@@ -103,12 +103,6 @@ def render(
         notes=[f"{m['construct']}: {note}" for m in wording.estimable(results) for note in m.get("notes") or []],
         reasons=reasons(results),
     )  # fmt: skip
-
-
-def save_drawings(made: Sequence[Drawing], out: Path) -> tuple[dict[str, Drawing], dict[str, str]]:
-    """Write the figures into out/figures; the figures and their SVG texts by name."""
-    (out / "figures").mkdir(parents=True, exist_ok=True)
-    return {d.name: d for d in made}, {d.name: save_drawing(d, out / "figures") for d in made}
 
 
 def save_tables(tables: dict[str, ReportTable], out: Path) -> None:

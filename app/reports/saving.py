@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
@@ -23,8 +29,18 @@ PNG_DPI = 200
 LONG = 40  # rows above which a LaTeX table may break over pages
 
 
-def save_drawing(drawing: Drawing, folder: Path) -> str:
-    """Write the figure's four files into `folder`; the SVG's text, for the page."""
+@dataclass(frozen=True)
+class Saved:
+    """A figure that was written: what a page shows of it."""
+
+    name: str
+    title: str
+    description: str
+    svg: str
+
+
+def save_drawing(drawing: Drawing, folder: Path) -> Saved:
+    """Write the figure's four files into `folder`. The SVG that is given back has ids that no other figure of a page has."""
     figure = drawing.figure
     with styled():
         figure.draw_without_rendering()
@@ -35,7 +51,32 @@ def save_drawing(drawing: Drawing, folder: Path) -> str:
         FigureCanvasAgg(figure).print_png(str(folder / f"{drawing.name}.png"), metadata={"Software": None})
     (folder / f"{drawing.name}.svg").write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{text}', encoding="utf-8")
     drawing.data.to_csv(folder / f"{drawing.name}.csv", index=False, lineterminator="\n")
-    return text
+    own = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{drawing.name}-", text)
+    return Saved(drawing.name, drawing.title, drawing.description, own)
+
+
+Make = Callable[..., Drawing | None]
+Job = tuple[Make, tuple[Any, ...]]
+
+
+def save_drawings(jobs: Sequence[Job], out: Path, workers: int = 2) -> dict[str, Saved]:
+    """Draw (a function and its arguments each; None: nothing to draw) and write into out/figures, in the jobs' order.
+
+    workers: processes, which change nothing in the files; where the system cannot fork, one is used.
+    """
+    folder = out / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    if workers < 2 or "fork" not in get_all_start_methods():
+        saved = [_draw(make, arguments, folder) for make, arguments in jobs]
+    else:
+        with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+            saved = [future.result() for future in [pool.submit(_draw, make, args, folder) for make, args in jobs]]
+    return {figure.name: figure for figure in saved if figure is not None}
+
+
+def _draw(make: Make, arguments: tuple[Any, ...], folder: Path) -> Saved | None:
+    drawing = make(*arguments)
+    return None if drawing is None else save_drawing(drawing, folder)
 
 
 def latex(table: ReportTable) -> str:

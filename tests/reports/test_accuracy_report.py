@@ -18,7 +18,7 @@ METHODS = ["a method <b>with</b> a long name, distilled from critiques", "second
 
 
 def runs(outliers: bool) -> AccuracyData:
-    """Three methods at two sizes, six runs each; the third is better, more so at the large size, and with `outliers` one run of each cell is far off."""
+    """Three methods at two sizes, six runs each; the third is better, more so at the large size. `outliers`: a run far off."""
     random = np.random.default_rng(3)
     rows = [
         {

@@ -66,7 +66,7 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[str] = []
-        self.ids: set[str] = set()
+        self.ids: list[str] = []
         self.links: list[str] = []
         self.loaded: list[str] = []
         self.words: list[str] = []
@@ -75,7 +75,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         values = dict(attrs)
-        self.ids |= {values["id"] or ""} if "id" in values else set()
+        self.ids += [values["id"] or ""] if "id" in values else []
         if tag == "a":
             self.links.append(values.get("href") or "")
         self.loaded += [
@@ -104,6 +104,7 @@ def test_the_page_loads_nothing_and_its_links_lead_somewhere(page: Page) -> None
     assert [target for target in page.loaded if not target.startswith("#")] == []
     assert [link for link in page.links if link.removeprefix("#") not in page.ids] == []
     assert len(page.links) >= 10
+    assert len(set(page.ids)) == len(page.ids)
 
 
 def test_the_conclusion_comes_first_and_says_what_was_planted(out: Path) -> None:
@@ -120,7 +121,7 @@ def test_parts_are_tagged_as_primary_and_exploratory(page: Page, results: dict[s
     assert "exploratory" in words
     assert "preregistered" not in words
     registered = results | {"data": results["data"] | {"study": {"title": "T", "preregistered": True}}}
-    text = render(registered, {}, {}, {}, ["1"])
+    text = render(registered, {}, {}, ["1"])
     assert '<span class="tag strong">preregistered</span>' in text
     assert "This analysis was registered before the data were collected." in text
 
@@ -155,7 +156,7 @@ def test_every_figure_is_there_in_four_forms(out: Path) -> None:
 def test_the_same_results_give_the_same_bytes(
     out: Path, results: dict[str, Any], data: RatingsData, tmp_path: Path
 ) -> None:
-    write_report(results, data, tmp_path)
+    write_report(results, data, tmp_path, workers=1)
     files = sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file())
     assert len(files) > 40
     assert [name for name in files if (out / name).read_bytes() != (tmp_path / name).read_bytes()] == []
@@ -170,7 +171,7 @@ def test_what_is_not_estimable_is_said(results: dict[str, Any]) -> None:
     ]
     broken["linear"] |= {"estimable": False, "reason": "no spread"}
     broken["multivariate"] = {"estimable": False, "reason": "too few"}
-    words = " ".join(Page(render(broken, {}, {}, {}, ["1"])).words)
+    words = " ".join(Page(render(broken, {}, {}, ["1"])).words)
     assert "could not be fitted on any construct" in words
     assert "the ratings are constant" in words
     assert "Agreement between raters is not given: one rater each." in words

@@ -75,7 +75,7 @@ def test_differences_are_said_with_direction_size_and_interval() -> None:
     )
     assert "95% intervals [1.40, 2.36]" in text
     assert "few_shot was rated higher" not in text
-    assert "about 40 % of critique's ratings to be 4 or 5" in text
+    assert "about 40 % of the ratings of critique to be 4 or 5" in text
 
 
 def test_no_evidence_is_not_called_equal() -> None:

@@ -56,7 +56,8 @@ class MixedResult:
     random_effects: dict[str, list[Row]] = field(default_factory=dict)
     """Conditional modes, {participant: [level, mode, sd], …}; sd is the conditional standard deviation."""
     convergence: Row = field(default_factory=dict)
-    """converged, iterations, evaluations, gradient (largest absolute component at the solution, standardised)."""
+    """converged, iterations, evaluations, gradient (largest absolute component at the solution, standardised); the ordinal
+    model also condition_number (of the observed information)."""
     log_likelihood: float | None = None
 
     def to_dict(self) -> Row:

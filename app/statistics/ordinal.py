@@ -95,13 +95,21 @@ def reference_index(design: Design, reference: str | None) -> int:
 
 def code_ratings(design: Design) -> tuple[Codes, list[object]]:
     """(ratings coded 0…K-1, the K values that occur); NotEstimableError if there is only one or hardly any data."""
-    ratings, categories = coded(pd.Series(design.response))
+    ratings, labels = coded(pd.Series(design.response))
+    categories = [_plain_category(label) for label in labels]
     if len(categories) < 2:
         raise NotEstimableError(f"every rating is {categories[0]}")
     parameters = len(categories) - 1 + design.fixed.shape[1] + len(design.groupings)
     if design.n <= parameters:
         raise NotEstimableError(f"{design.n} ratings are too few for a model of {parameters} parameters")
     return ratings, categories
+
+
+def _plain_category(label: object) -> object:
+    """4.0, or NumPy's 4, as 4; anything else as it is."""
+    if isinstance(label, int | float | np.number) and float(label).is_integer():
+        return int(label)
+    return label
 
 
 def runaway_conditions(design: Design, ratings: Codes, categories: int) -> NDArray[np.bool_]:
@@ -243,7 +251,7 @@ def _fit_notes(
         notes.append(
             f"no finite estimate for {', '.join(away)}: the ratings are separated (all at one end of the scale)"
         )
-    whole = [int(c) for c in categories if isinstance(c, int | float | np.number) and float(c).is_integer()]
+    whole = [c for c in categories if isinstance(c, int)]
     if len(whole) == len(categories):
         unused = [str(point) for point in range(whole[0], min(whole[-1], whole[0] + 100)) if point not in whole]
         if unused:

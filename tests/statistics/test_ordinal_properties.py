@@ -183,6 +183,11 @@ def test_missing_values_are_left_out_and_counted() -> None:
     _assert_same(result, _fit(frame.dropna()))
 
 
+def test_ratings_read_as_decimals_have_the_same_cuts_as_whole_ones() -> None:
+    frame = ratings()
+    assert [row["cut"] for row in _fit(frame.astype({"y": float})).thresholds] == ["1|2", "2|3", "3|4", "4|5"]
+
+
 def test_one_item_and_one_rating_per_explanation_are_left_out_with_a_note() -> None:
     frame = ratings().assign(item="only", explanation=range(180))
     result = _fit(frame, explanation="explanation")

@@ -12,7 +12,7 @@ from app.reports import disagreements, figures, formats, wording
 from app.reports.conclusion import conclusion
 from app.reports.paragraphs import methods_paragraph, results_paragraph
 from app.reports.references import REFERENCES
-from app.reports.saving import Job, save_drawings, save_table
+from app.reports.saving import Job, Saved, save_drawings, save_table
 from app.reports.tables import ReportTable, all_tables, covariate_rows
 from app.settings import resource
 from app.statistics.data import RatingsData

@@ -31,6 +31,12 @@ LABEL = re.compile(
 ANSWER_SENTENCE = r"(?:so|therefore|thus|hence)?,?\s*(?:the\s+)?(?:correct\s+|right\s+)?answer\s+is:?\s*{answer}"
 SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
 
+ABOUT_ITSELF = re.compile(
+    r"\b(?:the|this|my|your|a better|the revised) (?:explanation|rationale|critique|revision)\b|\bassistant's\b",
+    re.IGNORECASE,
+)
+"""A rationale that speaks of itself is a critique in disguise; it says nothing to a reader who only has the question."""
+
 MIN_WORDS = 4
 REPETITIVE_SHARE = 0.3
 REPEATED_SENTENCES = 2
@@ -44,13 +50,15 @@ class Cleaned:
     fault: str = ""
 
 
-def clean(raw: str, *, answer: str = "", finished: bool = True, copied_from: Collection[str] = ()) -> Cleaned:
+def clean(
+    raw: str, *, answer: str = "", finished: bool = True, copied_from: Collection[str] = (), critique: bool = False
+) -> Cleaned:
     """Make a completion usable, or say why it is not.
 
     Leading white space and labels go; the text ends where an invented next question or turn begins; line breaks become
     spaces, so that nothing behind a leading or inner one is lost; a sentence that only says "The answer is <answer>" goes;
     where the token limit cut it off (finished False), it ends with its last whole sentence. copied_from: texts of the worked
-    examples, of which none may be repeated.
+    examples, of which none may be repeated. critique: only a critique may speak of the explanation itself.
     """
     text = next((part for part in SPECIAL_TOKEN.split(raw) if part.strip()), "").strip()
     text = LABEL.sub("", text, count=1)
@@ -61,7 +69,10 @@ def clean(raw: str, *, answer: str = "", finished: bool = True, copied_from: Col
     text = _without_answer_sentences(text, answer)
     if not finished:
         text = _whole_sentences(text)
-    return Cleaned(text, _fault(text, copied_from))
+    fault = _fault(text, copied_from)
+    if not fault and not critique and ABOUT_ITSELF.search(text):
+        fault = "about itself"
+    return Cleaned(text, fault)
 
 
 def _without_answer_sentences(text: str, answer: str) -> str:

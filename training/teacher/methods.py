@@ -162,10 +162,10 @@ def _complete(
     items: Sequence[Item],
     prompt_of: Callable[[Item, int], Prompt],
     limit: int,
-    answer_of: Callable[[Item], str],
+    *,
+    critique: bool = False,
 ) -> list[Written]:
-    """A text for each item. prompt_of: the prompt of an attempt (0 first). answer_of: the answer that a text should not merely
-    repeat.
+    """A text for each item. prompt_of: the prompt of an attempt (0 first). critique: whether a critique is written.
 
     An item whose text is faulty is asked again with another seed, up to config.retries times.
     """
@@ -183,9 +183,10 @@ def _complete(
             result.completion_tokens += completion.completion_tokens
             result.cleaned = clean(
                 completion.text,
-                answer=answer_of(items[i]),
+                answer="" if critique else items[i].answer,
                 finished=completion.finished,
                 copied_from=work.prompts.example_texts,
+                critique=critique,
             )
         open_items = [i for i in open_items if results[i].cleaned.fault]
         if not open_items:
@@ -224,7 +225,7 @@ def _write_rationales(
             "rationale", item.question, seed, answer=item.answer, adjectives=adjectives[item.question.id]
         )
 
-    texts = _complete(work, batch, prompt, work.config.max_new_tokens, lambda item: item.answer)
+    texts = _complete(work, batch, prompt, work.config.max_new_tokens)
     return [
         _row(item, written, adjectives=adjectives[item.question.id]) for item, written in zip(batch, texts, strict=True)
     ]
@@ -257,14 +258,14 @@ def _write_revisions(
     with_first = [item for item in batch if first.get(item.question.id)]
     critiques: dict[str, Written] = {}
     if with_first:
-        texts = _complete(work, with_first, prompt_of("critique", {}), critique_limit, lambda _: "")
+        texts = _complete(work, with_first, prompt_of("critique", {}), critique_limit, critique=True)
         critiques = {item.question.id: written for item, written in zip(with_first, texts, strict=True)}
     usable = [item for item in with_first if not critiques[item.question.id].cleaned.fault]
     revisions: dict[str, Written] = {}
     if usable:
         whole = {id_: written.cleaned.text for id_, written in critiques.items()}
         limit = work.config.max_new_tokens
-        texts = _complete(work, usable, prompt_of("revision", whole), limit, lambda item: item.answer)
+        texts = _complete(work, usable, prompt_of("revision", whole), limit)
         revisions = {item.question.id: written for item, written in zip(usable, texts, strict=True)}
     rows = []
     for item in batch:

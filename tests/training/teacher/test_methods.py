@@ -30,7 +30,7 @@ def reason(prompt: Prompt) -> str:
     answer = re.search(r"Answer: (.*)", turn)
     kind = turn.rsplit("\n", 1)[-1].split(" ")[0].rstrip(":").lower()
     assert answer is not None
-    return f" This {kind} of {prompt.question_id} speaks of the {answer[1]} at length.\n"
+    return f" One {kind} for {prompt.question_id} speaks of the {answer[1]} at length.\n"
 
 
 def test_few_shot_writes_one_rationale_per_question_in_their_order(
@@ -39,7 +39,7 @@ def test_few_shot_writes_one_rationale_per_question_in_their_order(
     work = TeacherWork(teacher_config(), told(reason), commonsense, 0)
     rows = make_set(work, "few_shot", asked, tmp_path, settings={})
     assert [row["question_id"] for row in rows] == [q.id for q in asked]
-    assert rows[3]["rationale"] == f"This explanation of q3 speaks of the {asked[3].answer} at length."
+    assert rows[3]["rationale"] == f"One explanation for q3 speaks of the {asked[3].answer} at length."
     assert all(row["adjectives"][0] != row["adjectives"][1] for row in rows)
     assert read_set(tmp_path / "few_shot") == rows
     assert not (tmp_path / "few_shot" / "journal.jsonl").exists()
@@ -76,10 +76,10 @@ def test_critique_and_revision_get_the_cleaned_rationale_and_the_whole_critique(
     work = TeacherWork(teacher_config(), engine, commonsense, 0)
     make_set(work, "few_shot", asked, tmp_path, settings={})
     rows = make_set(work, "critique_revision", asked, tmp_path, settings={})
-    first = f"This explanation of q0 speaks of the {asked[0].answer} at length."
+    first = f"One explanation for q0 speaks of the {asked[0].answer} at length."
     assert rows[0]["first_rationale"] == first
     assert rows[0]["critique"] == "The explanation is short. It should name the room."
-    assert rows[0]["rationale"] == f"This revision of q0 speaks of the {asked[0].answer} at length."
+    assert rows[0]["rationale"] == f"One revision for q0 speaks of the {asked[0].answer} at length."
     assert not any("What is blue" in json.dumps(row) for row in rows)
     turns = {p.suffix.rsplit("\n", 1)[-1]: p.suffix for p, _ in engine.asked if p.question_id == "q0"}
     assert f"\nExplanation: {first}\nRequest: {rows[0]['critique_request']}\n" in turns["Critique:"]

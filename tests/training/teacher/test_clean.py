@@ -94,6 +94,8 @@ def test_a_text_cut_by_the_token_limit_ends_with_a_whole_sentence() -> None:
         ("A spring has water for all. " * 3, "repetitive"),
         ("( ) - 1 2 3 4 5 6 7 8 9 - ( )", "not prose"),
         (GOOD, "copied from a worked example"),
+        ("The explanation should say where the water comes from.", "about itself"),
+        ("A spring has water, and the assistant's rationale does not say so.", "about itself"),
     ],
 )
 def test_what_must_not_be_trained_on_is_named(raw: str, fault: str) -> None:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +128,10 @@ def against_r(frame: pd.DataFrame, source: str) -> list[str]:
     return lines
 
 
-def measure(size: int) -> dict[str, Any]:
+def measure(size: int, items: int) -> dict[str, Any]:
     """One size in this process: a fit, the whole of fit_ordinal, peak memory."""
     participants = size // TRIALS
-    frame = simulate(participants, TRIALS, max(participants // 2, TRIALS))
+    frame = simulate(participants, TRIALS, items)
     wall, cpu, _ = one_fit(frame, "rating")
     started = time.perf_counter()
     result = fit_ordinal(frame, response="rating", **COLUMNS)
@@ -148,8 +149,8 @@ def measure(size: int) -> dict[str, Any]:
     } | {"converged": result.convergence["converged"]}
 
 
-def scaling() -> list[str]:
-    """The table of sizes, each measured in a process of its own."""
+def scaling(items_of: Callable[[int], int]) -> list[str]:
+    """The table of sizes, each measured in a process of its own; `items_of` gives a size's number of items."""
     lines = [
         "| ratings | participants × trials, items | one fit with standard errors, s (CPU) | fit_ordinal, s | peak memory, MB | converged |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -157,7 +158,7 @@ def scaling() -> list[str]:
     cpus = []
     for size in SIZES:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.ordinal", "--measure", str(size)],
+            [sys.executable, "-m", "benchmarks.ordinal", "--measure", str(size), "--items", str(items_of(size))],
             capture_output=True,
             text=True,
             check=True,
@@ -176,10 +177,11 @@ def scaling() -> list[str]:
 @click.command(epilog="Example: python -m benchmarks.ordinal --csv ../shared/data/paper/study.csv")
 @click.option("--csv", type=click.Path(path_type=Path), default=None, help="The reference study's ratings (study.csv).")
 @click.option("--measure", "size", type=int, hidden=True)
-def main(csv: Path | None, size: int | None) -> None:
+@click.option("--items", default=400, hidden=True)
+def main(csv: Path | None, size: int | None, items: int) -> None:
     """Measure and write docs/statistics-speed.md."""
     if size:
-        click.echo(json.dumps(measure(size)))
+        click.echo(json.dumps(measure(size, items)))
         return
     frame, source = study_table(csv)
     lines = [
@@ -197,7 +199,13 @@ def main(csv: Path | None, size: int | None) -> None:
         "Simulated: four conditions, ratings 1 to 5, participants and items crossed. `fit_ordinal` is everything: the model, the one",
         "without condition, contrasts, equivalence, probabilities, random effects.",
         "",
-        *scaling(),
+        "With 400 items:",
+        "",
+        *scaling(lambda size: 400),
+        "",
+        "With an item for every 100 ratings, so that the dense part of the problem grows too:",
+        "",
+        *scaling(lambda size: max(size // 100, TRIALS)),
         "",
     ]
     PAGE.write_text("\n".join(lines))

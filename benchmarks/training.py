@@ -5,7 +5,7 @@
 The reference's way (public code of arXiv 2504.16056): one forward pass per task, inputs and labels padded to the
 longest of 1,000 rows, all positions through the output layer, gradient checkpointing, float32. Both sides train the
 same T5 (the sizes of t5-small, random weights) on the same questions with the same four rows each (one counterfactual
-per question). Steps of the variants alternate, so that a busy machine slows all alike. The loss compared is the one
+per question). Steps of the variants alternate; on a CPU their processor time counts. The loss compared is the one
 with padding ignored, on both sides. Peak memory is taken in a process of its own for each variant.
 """
 
@@ -17,7 +17,6 @@ import json
 import math
 import platform
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -169,6 +168,11 @@ def our_step(student: Student, steps: StepDataset, number: int) -> tuple[float, 
     return total, real, computed
 
 
+def clock() -> float:
+    """Seconds: by the clock on a GPU, of processor time (all threads) on a CPU, where other work would blur the clock."""
+    return time.perf_counter() if default_device() == "cuda" else time.process_time()
+
+
 class Bench:
     """The model, the data and one optimizer, ready to run any variant's step."""
 
@@ -211,7 +215,7 @@ class Bench:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         else:
             model.gradient_checkpointing_disable()
-        began = time.perf_counter()
+        began = clock()
         with torch.autocast(default_device(), torch.bfloat16, enabled=variant["bf16"]):
             if variant["ours"]:
                 loss, real, computed = our_step(self.student, self.steps, number)
@@ -221,10 +225,10 @@ class Bench:
         self.optimizer.zero_grad()
         if default_device() == "cuda":
             torch.cuda.synchronize()
-        return time.perf_counter() - began, loss, real, computed
+        return clock() - began, loss, real, computed
 
 
-def padding_shares(bench: Bench, steps: int = 40) -> dict[int, float]:
+def padding_shares(bench: Bench, steps: int) -> dict[int, float]:
     """Share of computed tokens that are padding over whole data, for several numbers of micro-batches at 48 questions
     per step.
     """
@@ -235,6 +239,12 @@ def padding_shares(bench: Bench, steps: int = 40) -> dict[int, float]:
         batches = [collate(bench.student, part) for number in range(steps) for part in dataset.step(number)]
         shares[parts] = 1 - sum(b["real_tokens"] for b in batches) / sum(b["padded_tokens"] for b in batches)
     return shares
+
+
+def own_peak_memory() -> float:
+    """Peak resident MiB of this process (Linux). Not ru_maxrss, which a child takes over from the process that started it."""
+    line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def peak_memory(arguments: Sequence[str], name: str) -> float:
@@ -250,17 +260,19 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="questions per step")
     parser.add_argument("--micro-batches", type=int, default=12)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rows", type=int, help="read only the first questions of the data")
+    parser.add_argument("--padding-steps", type=int, default=40, help="steps over which padding is counted")
     parser.add_argument("--no-memory", action="store_true", help="speed only")
     parser.add_argument("--memory-of", choices=list(VARIANTS), help=argparse.SUPPRESS)
     parser.add_argument("--model-dir", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     folder = options.model_dir or Path(tempfile.mkdtemp())
-    limit = MAP_BATCH if options.memory_of else None
+    limit = MAP_BATCH if options.memory_of else options.rows
     bench = Bench(folder, options.data, limit, options.questions, options.batch, options.micro_batches)
     if options.memory_of:
         bench.run(options.memory_of, 0)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(own_peak_memory())
         return
     report(bench, options, folder)
 
@@ -270,7 +282,7 @@ def report(bench: Bench, options: argparse.Namespace, folder: Path) -> None:
     device = torch.cuda.get_device_name() if default_device() == "cuda" else f"CPU, {options.threads} threads"
     hardware = bf16_in_hardware(default_device())
     print(f"{device}; {platform.machine()}; bf16 in hardware: {hardware}; torch {torch.__version__}")
-    shares = {parts: f"{share:.1%}" for parts, share in padding_shares(bench).items()}
+    shares = {parts: f"{share:.1%}" for parts, share in padding_shares(bench, options.padding_steps).items()}
     print("padding at 48 questions per step by micro-batches:", shares, flush=True)
     totals: dict[str, list[float]] = {name: [0.0, 0.0, 0, 0] for name in VARIANTS}
     number_of_steps = bench.steps.steps_per_epoch

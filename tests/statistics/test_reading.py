@@ -74,6 +74,15 @@ def test_a_frame_is_read_as_its_csv_would_be(tmp_path: Path) -> None:
     same_trials(from_frame(frame, columns), read_ratings(tmp_path / "f.csv", columns))
 
 
+def test_missing_values_of_nullable_columns_are_missing() -> None:
+    columns = Columns("who", "item", "method", ("Clear", "Useful"))
+    plain = simulated(4).astype({"Clear": float})
+    nullable = simulated(4).astype({"Clear": "Int64", "method": "string"})
+    plain.loc[3, "Clear"], nullable.loc[3, "Clear"] = np.nan, pd.NA
+    assert np.isnan(from_frame(nullable, columns).values("Clear")).sum() == 1
+    same_trials(from_frame(plain, columns), from_frame(nullable, columns))
+
+
 def test_missing_ratings_are_counted_and_left_out_of_their_construct_and_the_mean(tmp_path: Path) -> None:
     rows = good_rows()
     rows[0][3], rows[5][3] = "NA", ""

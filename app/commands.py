@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import sys
 
 import click
 import uvicorn
@@ -32,6 +34,10 @@ def run_server(host: str, port: int, workers: int) -> None:
             raise InputError(
                 f"cannot serve on {host}:{port} ({error.strerror}); choose another port with --port"
             ) from error
+    # uvicorn hands the signal on after its own shutdown; by default SIGTERM would then end the process before the embedded
+    # database is stopped
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda *_: sys.exit(0))
     uvicorn.run(
         "app.main:create_app",
         factory=True,

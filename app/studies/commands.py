@@ -20,8 +20,10 @@ from app.settings import get_settings
 from app.studies import service
 from app.studies.definitions import decode, read_definition
 from app.studies.models import Study
+from app.studies.schemas import StudyDefinition
 
 T = TypeVar("T")
+POWER_RATIOS, POWER_STUDIES = (1.5, 2.0), 100  # the effects told at `create`, and the studies simulated for each
 
 
 def read_text(path: Path) -> str:
@@ -55,11 +57,40 @@ def study() -> None:
 
 @study.command(epilog="Example: blindrate study create examples/study.yaml")
 @click.argument("file", type=click.Path(path_type=Path))
-def create(file: Path) -> None:
+@click.option(
+    "--power/--no-power", default=True, show_default=True, help="Say which effect the wanted participants would find."
+)
+def create(file: Path, power: bool) -> None:
     """Create a draft from the definition in FILE."""
     definition = read_definition(read_text(file), str(file))
     made = in_transaction(lambda session: service.create_study(session, definition))
     click.echo(f"Study {made.slug} is a draft. Launch it with: blindrate study launch {made.slug}")
+    if power and definition.design.target_participants:
+        _tell_power(definition, definition.design.target_participants)
+
+
+def _tell_power(definition: StudyDefinition, participants: int) -> None:
+    """How likely the wanted number of participants is to show a small and a larger effect: seen before launch, not after."""
+    from app.statistics.power import Assumptions, StudyDesign, power
+
+    conditions = len(definition.conditions)
+    design = StudyDesign(participants, definition.design.trials_per_condition * conditions)
+    found = power(
+        [design],
+        POWER_RATIOS,
+        Assumptions(conditions=conditions),
+        alpha=0.05 / len(definition.constructs),
+        replicates=POWER_STUDIES,
+    )
+    click.echo(
+        f"With {participants} participants × {design.trials} explanations, if one condition is rated better, by simulation (95 % intervals):"
+    )
+    for row in found["power"]:
+        low, high = row["ci"]
+        click.echo(
+            f"  odds ratio {row['odds_ratio']:g}: found with probability {row['power']:.2f} ({low:.2f} to {high:.2f})"
+        )
+    click.echo("For other numbers, raters and spreads: blindrate power --help")
 
 
 def _step(slug: str, action: str, told: str) -> None:

@@ -83,7 +83,7 @@ def _tell_power(definition: StudyDefinition, participants: int) -> None:
         replicates=POWER_STUDIES,
     )
     click.echo(
-        f"With {participants} participants × {design.trials} explanations, if one condition is rated better, by simulation (95 % intervals):"
+        f"With {participants} participants × {design.trials} explanations, if one condition is rated better, simulated:"
     )
     for row in found["power"]:
         low, high = row["ci"]

@@ -64,7 +64,7 @@ async def test_json_lines_as_distill_writes_them_are_taken_as_they_are(session: 
         (HEADER.encode(), "there are no rows"),
         ((HEADER + GOOD).replace("explanation,", "text,").encode(), "no column gives explanation; name the one that does"),
         (HEADER.encode() + b"q1,Where?\n", "line 2: 2 cells where the first line names 8 columns"),
-        (HEADER.encode() + GOOD.replace("Fish breathe in water, not on land.", " ").encode(), "line 2, column explanation: the text is empty"),
+        ((HEADER + GOOD.replace("Fish breathe in water, not on land.", " ")).encode(), "line 2, column explanation: the text is empty"),
         ((HEADER + GOOD + GOOD).encode(), "line 3, column question_id: the same question, method, model and seed are on line 2"),
         ((HEADER + GOOD.replace(",0\n", ",zero\n")).encode(), "line 2, column seed: 'zero' is not a whole number"),
         ((HEADER + GOOD.replace("sand,water,water", "sand,air,water")).encode(), "line 2, column answer: 'air' is not one of the choices"),

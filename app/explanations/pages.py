@@ -6,7 +6,6 @@ None of them tells which study uses an explanation, so that no path leads from a
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,29 +15,13 @@ from app.database.session import get_session
 from app.errors import NotFoundError
 from app.explanations import service
 from app.explanations.models import ExplanationSet
+from app.explanations.provenance import as_text, facts, of_run
 from app.researchers.dependencies import current_researcher
 from app.runs.models import Run
 from app.web.templates import templates
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(current_researcher)])
 PAGE = 50
-
-
-def provenance_rows(provenance: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested provenance as (dotted name, text) rows, in order; empty values are left out."""
-    rows: list[tuple[str, str]] = []
-    for key, value in provenance.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            rows += provenance_rows(value, f"{name}.")
-        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-            for i, item in enumerate(value):
-                rows += (
-                    provenance_rows(item, f"{name}[{i}].") if isinstance(item, dict) else [(f"{name}[{i}]", str(item))]
-                )
-        elif value not in (None, "", [], {}):
-            rows.append((name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
-    return rows
 
 
 @router.get("/admin/explanations")
@@ -58,7 +41,8 @@ async def set_page(
     shown = list(await service.explanations_of(session, set_id, offset=(page - 1) * PAGE, limit=PAGE + 1))
     context = {
         "set": found,
-        "provenance": provenance_rows(found.provenance),
+        "facts": facts(found.provenance),
+        "provenance": as_text(found.provenance),
         "explanations": list(islice(shown, PAGE)),
         "page": page,
         "more": len(shown) > PAGE,
@@ -73,6 +57,7 @@ async def explanation_page(
     """One explanation, traced: file or run, configuration, seed, code version, hashes of model and data."""
     found = await service.get_explanation(session, explanation_id)
     run = await session.get(Run, found.set.run_id) if found.set.run_id else None
-    provenance = provenance_rows(found.set.provenance) + (provenance_rows(run.provenance) if run else [])
-    context = {"e": found, "run": run, "provenance": provenance}
+    wanted = {"objective": found.objective, "generation_method": found.generation_method, "seed": found.seed}
+    provenance = of_run(found.set.provenance | (run.provenance if run else {}), **wanted)
+    context = {"e": found, "run": run, "facts": facts(provenance), "provenance": as_text(provenance)}
     return templates.TemplateResponse(request, "explanations/explanation.html", context)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app.database.session import get_session
 from app.errors import InputError
-from app.explanations.pages import provenance_rows
+from app.explanations.provenance import as_text, facts, of_run
 from app.researchers.dependencies import current_researcher, require_editor
 from app.researchers.models import Researcher
 from app.runs import service
@@ -94,5 +94,11 @@ async def cancel(
 async def run_page(request: Request, run_id: int, session: AsyncSession = Depends(get_session)) -> Response:
     """One run: metrics, provenance, explanations."""
     run, explanation_set = await service.get_run(session, run_id)
-    context = {"run": run, "explanation_set": explanation_set, "provenance": provenance_rows(run.provenance)}
+    provenance = of_run(run.provenance, objective=run.objective, generation_method=run.generation_method, seed=run.seed)
+    context = {
+        "run": run,
+        "explanation_set": explanation_set,
+        "facts": facts(provenance),
+        "provenance": as_text(provenance),
+    }
     return templates.TemplateResponse(request, "runs/run.html", context)

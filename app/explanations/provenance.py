@@ -11,7 +11,7 @@ FACTS = {
     "File": "file",
     "File's sha256": "sha256",
     "Command": "command",
-    "Seed": "seed",
+    "Seed of the distillation": "seed",
     "Code version": "code_version",
     "Configuration's sha256": "config_sha256",
     "Training questions' sha256": "questions.train.sha256",

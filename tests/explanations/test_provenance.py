@@ -19,7 +19,7 @@ def test_only_the_run_that_wrote_it_stays() -> None:
 
 def test_the_facts_name_seed_code_version_configuration_and_the_models_hash() -> None:
     told = dict(facts(DEMO))
-    assert told["Seed"] == str(DEMO["seed"]) and told["Code version"] == DEMO["code_version"]
+    assert told["Seed of the distillation"] == str(DEMO["seed"]) and told["Code version"] == DEMO["code_version"]
     assert told["Configuration's sha256"] == DEMO["config_sha256"]
     assert DEMO["teacher"]["few_shot"]["source"]["model_sha256"] in told["Teacher"]
     assert DEMO["code_version"] in as_text(DEMO)

@@ -23,9 +23,9 @@ from app.database.session import make_engine, make_sessions
 from app.explanations.models import Explanation
 from app.runs import service
 from app.runs.models import Job, Run
-from tests.training.conftest import QUESTIONS_FILE
 
 pytestmark = pytest.mark.slow
+QUESTIONS_FILE = Path(__file__).resolve().parents[2] / "app" / "demo" / "questions.jsonl"
 TIMEOUT = 240  # seconds, on a busy machine
 Sessions = async_sessionmaker[AsyncSession]
 

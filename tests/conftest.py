@@ -28,6 +28,7 @@ from app.main import create_app
 from app.settings import Settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded: see training/__init__.py
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 PAPER = SHARED / "data" / "paper"
 needs_paper_data = pytest.mark.skipif(not PAPER.exists(), reason="the reference study's data is not on this machine")

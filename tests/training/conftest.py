@@ -19,8 +19,6 @@ from training.small_models import pull
 from training.teacher.engine import Completion, Decoding
 from training.teacher.prompts import PROMPTS, Prompt, PromptSet, load_prompts
 
-QUESTIONS_FILE = Path(__file__).resolve().parents[2] / "app" / "demo" / "questions.jsonl"
-
 
 @pytest.fixture(scope="session")
 def small_model() -> Path:

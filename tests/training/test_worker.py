@@ -214,7 +214,10 @@ async def test_a_stopped_workers_job_goes_back_into_the_queue(
         stored = (await session.scalars(select(Explanation.text).order_by(Explanation.id))).all()
         attempts = await session.scalar(select(Job.attempts).where(Job.id == job_id))
     assert (state, error, attempts) == ("succeeded", "", 2), log
-    assert [text.strip() for text in texts if text.strip()] == list(stored)
+    kept = [
+        text.replace("\x00", "").strip() for text in texts
+    ]  # a text in PostgreSQL holds no NUL; untrained models write it
+    assert [text for text in kept if text] == list(stored)
 
 
 async def test_a_configuration_that_is_wrong_fails_with_its_place_and_leaves_the_worker_running(

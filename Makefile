@@ -57,7 +57,8 @@ $(VENV)/.training: pyproject.toml $(VENV)/.web
 
 $(VENV)/.test: pyproject.toml $(VENV)/.training
 	$(BIN)/python -m pip install -q -e '.[training,test]'
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
-	  || { $(APT) update -q && DEBIAN_FRONTEND=noninteractive $(APT) install -qy --no-install-recommends chromium; } \
+	@$(BIN)/playwright --version >/dev/null 2>&1 \
+	  && { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null \
+	  || { $(APT) update -q && DEBIAN_FRONTEND=noninteractive $(APT) install -qy --no-install-recommends chromium libatomic1; } \
 	  || $(BIN)/playwright install chromium
 	@touch $@

@@ -13,6 +13,7 @@ from scipy import stats
 from app.errors import InputError
 from app.statistics import pingouin_adapter
 from app.statistics.analysis import Progress, versions
+from app.statistics.assumptions import levene_of
 from app.statistics.data import natural
 from app.statistics.mixed_result import Row, plain
 from app.statistics.outliers import EXTREME, is_outlier
@@ -178,7 +179,7 @@ def _analysis(data: AccuracyData, runs: pd.DataFrame, alpha: float, seed: int, p
         result["anova"] = _anova(values, method, size)
         result["permutation"] = freedman_lane(values, method, size, permutations=permutations, seed=seed)
     result["tukey"] = [row for s in data.sizes for row in _tukey(data.methods, groups, s, alpha)]
-    result["levene"] = _levene(spread)
+    result["levene"] = levene_of(spread, "a method and size has fewer than two runs")
     result["shapiro_wilk"] = [{"method": m, "size": s, **_shapiro(own)} for (m, s), own in groups.items()]
     return result
 
@@ -233,22 +234,6 @@ def _tukey(methods: list[str], groups: dict[tuple[str, str], np.ndarray], size: 
                 row["p"] = stats.studentized_range.sf(abs(row["estimate"]) / se, len(own), n - len(own))
             rows.append(row)
     return rows
-
-
-def _levene(groups: list[np.ndarray]) -> Row:
-    row: Row = {
-        "F": None,
-        "df1": len(groups) - 1,
-        "df2": sum(map(len, groups)) - len(groups),
-        "p": None,
-        "reason": None,
-    }
-    if len(groups) < 2 or min(map(len, groups)) < 2:
-        return row | {"reason": "a method and size has fewer than two runs"}
-    if all(np.ptp(np.abs(own - np.median(own))) == 0 for own in groups):
-        return row | {"reason": "the distances from the medians don't vary"}
-    row["F"], row["p"] = pingouin_adapter.levene(groups)
-    return row
 
 
 def _shapiro(values: np.ndarray) -> Row:

@@ -44,7 +44,7 @@ def assumptions(data: RatingsData) -> AssumptionsResult:
             {"construct": measure, "condition": condition, **_shapiro(own)}
             for condition, own in zip(data.conditions, groups, strict=True)
         ]
-        levene.append({"construct": measure, **_levene(groups)})
+        levene.append({"construct": measure, **levene_of(groups)})
     complete = data.trials[data.constructs].notna().all(axis=1).to_numpy()
     matrix = data.trials[data.constructs].to_numpy(float)[complete]
     return AssumptionsResult(shapiro, levene, _box_m(matrix, labels[complete]), _henze_zirkler(matrix))
@@ -62,7 +62,8 @@ def _shapiro(values: np.ndarray) -> Row:
     return row
 
 
-def _levene(groups: list[np.ndarray]) -> Row:
+def levene_of(groups: list[np.ndarray], too_few: str = "a condition has fewer than two ratings") -> Row:
+    """Levene's test around the medians: F, df1, df2, p; None with a reason (`too_few` or no spread) where there is none."""
     row: Row = {
         "F": None,
         "df1": len(groups) - 1,
@@ -70,8 +71,8 @@ def _levene(groups: list[np.ndarray]) -> Row:
         "p": None,
         "reason": None,
     }
-    if min(map(len, groups)) < 2:
-        return row | {"reason": "a condition has fewer than two ratings"}
+    if len(groups) < 2 or min(map(len, groups)) < 2:
+        return row | {"reason": too_few}
     if all(np.ptp(np.abs(own - np.median(own))) == 0 for own in groups):
         return row | {"reason": "the distances from the medians don't vary"}
     row["F"], row["p"] = pingouin_adapter.levene(groups)

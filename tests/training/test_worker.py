@@ -119,6 +119,26 @@ async def outcome(sessions: Sessions, data: Path, job_id: int) -> tuple[str, str
         return job.state, job.error or "", texts
 
 
+async def kill_the_worker(
+    sessions: Sessions, start_worker: Callable[..., subprocess.Popen[str]], config: str, when: str
+) -> tuple[int, int]:
+    """Ask for the same job twice, kill the worker when the first is at a stage, let another one finish both; their ids."""
+    async with sessions() as session, session.begin():
+        killed, undisturbed = (
+            (await service.request_job(session, config)).id,
+            (await service.request_job(session, config)).id,
+        )
+    worker = start_worker()
+    read_until(worker, rf"job {killed}: {when}")
+    worker.send_signal(signal.SIGKILL)
+    worker.wait(20)
+    await forget_the_heartbeat(sessions)
+    async with sessions() as session:
+        assert (await service.get_job(session, killed)).state == "running"  # it was killed in time
+    start_worker("--until-empty").communicate(timeout=TIMEOUT)
+    return killed, undisturbed
+
+
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
 async def test_a_job_killed_while_it_trains_or_evaluates_ends_as_if_it_had_not_been(
     sessions: Sessions,
@@ -128,19 +148,7 @@ async def test_a_job_killed_while_it_trains_or_evaluates_ends_as_if_it_had_not_b
     stage: str,
 ) -> None:
     config = configuration(tmp_path, tiny_causal, made_teacher(tmp_path))
-    async with sessions() as session, session.begin():
-        killed, undisturbed = (
-            (await service.request_job(session, config)).id,
-            (await service.request_job(session, config)).id,
-        )
-    worker = start_worker()
-    read_until(worker, rf"job {killed}: {stage} ")
-    worker.send_signal(signal.SIGKILL)
-    worker.wait(20)
-    await forget_the_heartbeat(sessions)
-    async with sessions() as session:
-        assert (await service.get_job(session, killed)).state == "running"  # it was killed in time
-    start_worker("--until-empty").communicate(timeout=TIMEOUT)
+    killed, undisturbed = await kill_the_worker(sessions, start_worker, config, when=f"{stage} ")
     first, second = (
         await outcome(sessions, tmp_path / "data", killed),
         await outcome(sessions, tmp_path / "data", undisturbed),
@@ -158,19 +166,7 @@ async def test_a_job_killed_while_the_teacher_writes_ends_with_the_same_rational
 ) -> None:
     teacher = {"engine": {"model": str(small_model)}, "methods": ["few_shot"], "max_new_tokens": 16, "batch_size": 1}
     config = configuration(tmp_path, tiny_causal, teacher)
-    async with sessions() as session, session.begin():
-        killed, undisturbed = (
-            (await service.request_job(session, config)).id,
-            (await service.request_job(session, config)).id,
-        )
-    worker = start_worker()
-    read_until(worker, rf"job {killed}: .*few_shot")
-    worker.send_signal(signal.SIGKILL)
-    worker.wait(20)
-    await forget_the_heartbeat(sessions)
-    async with sessions() as session:
-        assert (await service.get_job(session, killed)).state == "running"  # it was killed in time
-    start_worker("--until-empty").communicate(timeout=TIMEOUT)
+    killed, undisturbed = await kill_the_worker(sessions, start_worker, config, when=".*few_shot")
     jobs = tmp_path / "data" / "jobs"
     sets = [(jobs / str(job) / "out/teacher/few_shot/rationales.jsonl").read_bytes() for job in (killed, undisturbed)]
     assert sets[0] == sets[1]

@@ -4,9 +4,10 @@
 
 The reference's way (public code of arXiv 2504.16056): one forward pass per task, inputs and labels padded to the
 longest of 1,000 rows, all positions through the output layer, gradient checkpointing, float32. Both sides train the
-same T5 (the sizes of t5-small, random weights) on the same questions with the same four rows each (one counterfactual
-per question). Steps of the variants alternate; on a CPU their processor time counts. The loss compared is the one
-with padding ignored, on both sides. Peak memory is taken in a process of its own for each variant.
+same T5 (the sizes of t5-small, random weights, the same attention code) on the same steps of the same questions with
+the same four rows each (one counterfactual per question). Steps of the variants alternate; on a CPU their processor
+time counts. The loss compared is the one with padding ignored, on both sides. Peak memory is taken in a process of its
+own for each variant.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
+from training.memory import freed_memory_is_kept
 from training.records import Question, TeacherRationales
 from training.student.batches import StepDataset
 from training.student.collator import collate, padded
@@ -107,7 +109,7 @@ def make_model(folder: Path, texts: Sequence[str]) -> None:
 
 
 def reference_batches(
-    student: Student, encoded: Sequence[EncodedQuestion], config: StudentConfig
+    encoded: Sequence[EncodedQuestion], config: StudentConfig
 ) -> dict[str, dict[str, tuple[int, int]]]:
     """For each question and task, the input and label lengths that the reference pads to: the longest of its 1,000 rows."""
     widths: dict[str, dict[str, tuple[int, int]]] = {}
@@ -176,11 +178,12 @@ def clock() -> float:
 class Bench:
     """The model, the data and one optimizer, ready to run any variant's step."""
 
-    def __init__(self, folder: Path, data: Path | None, limit: int | None, count: int, batch: int, parts: int) -> None:
+    def __init__(self, folder: Path, data: Path | None, limit: int, batch: int, parts: int, target: str) -> None:
         questions, rationales = read_data(data)
         questions = questions[:limit]
         self.config = StudentConfig(
             model=str(folder),
+            target=target,
             counterfactuals="one_per_epoch",
             batch_size=batch,
             gradient_accumulation=parts,
@@ -196,10 +199,8 @@ class Bench:
         self.encoded, _ = encode_questions(
             self.student, [rows_of(q, rationales[q.id], self.config) for q in questions], self.config
         )
-        widths = reference_batches(self.student, self.encoded, self.config)
-        self.widths = widths
-        chosen = random.Random(1).sample(self.encoded, min(count, len(self.encoded)))
-        self.steps = StepDataset(self.student, chosen, task_weights(self.config), self.config)
+        self.widths = reference_batches(self.encoded, self.config)
+        self.steps = StepDataset(self.student, self.encoded, task_weights(self.config), self.config)
         self.optimizer = torch.optim.AdamW(self.student.model.parameters(), lr=0.0)
 
     def questions(self, number: int) -> list[EncodedQuestion]:
@@ -212,9 +213,9 @@ class Bench:
         """
         variant, model = VARIANTS[name], self.student.model
         if variant["checkpointing"]:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
         else:
-            model.gradient_checkpointing_disable()
+            model.activation_checkpointing_disable()
         began = clock()
         with torch.autocast(default_device(), torch.bfloat16, enabled=variant["bf16"]):
             if variant["ours"]:
@@ -248,7 +249,7 @@ def own_peak_memory() -> float:
 
 
 def peak_memory(arguments: Sequence[str], name: str) -> float:
-    """Peak resident memory in MiB of a fresh process that loads 1,000 questions and runs one step of a variant."""
+    """Peak resident memory in MiB of a fresh process that loads the questions and runs one step of a variant."""
     command = [sys.executable, "-m", "benchmarks.training", *arguments, "--memory-of", name]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().splitlines()[-1])
 
@@ -256,11 +257,12 @@ def peak_memory(arguments: Sequence[str], name: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="teacher's outputs, .jsonl.gz; without it, made-up texts")
-    parser.add_argument("--questions", type=int, default=64, help="questions that every variant trains on once")
-    parser.add_argument("--batch", type=int, default=16, help="questions per step")
+    parser.add_argument("--target", choices=["few_shot", "critique_revision"], default="critique_revision")
+    parser.add_argument("--steps", type=int, default=3, help="steps that every variant runs")
+    parser.add_argument("--batch", type=int, default=48, help="questions per step")
     parser.add_argument("--micro-batches", type=int, default=12)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--rows", type=int, help="read only the first questions of the data")
+    parser.add_argument("--rows", type=int, default=MAP_BATCH, help="train on the first questions of the data")
     parser.add_argument("--padding-steps", type=int, default=40, help="steps over which padding is counted")
     parser.add_argument("--no-memory", action="store_true", help="speed only")
     parser.add_argument("--memory-of", choices=list(VARIANTS), help=argparse.SUPPRESS)
@@ -268,13 +270,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     folder = options.model_dir or Path(tempfile.mkdtemp())
-    limit = MAP_BATCH if options.memory_of else options.rows
-    bench = Bench(folder, options.data, limit, options.questions, options.batch, options.micro_batches)
-    if options.memory_of:
-        bench.run(options.memory_of, 0)
-        print(own_peak_memory())
-        return
-    report(bench, options, folder)
+    bench = Bench(folder, options.data, options.rows, options.batch, options.micro_batches, options.target)
+    with freed_memory_is_kept():
+        if options.memory_of:
+            bench.run(options.memory_of, 0)
+            print(own_peak_memory())
+        else:
+            report(bench, options, folder)
 
 
 def report(bench: Bench, options: argparse.Namespace, folder: Path) -> None:
@@ -285,7 +287,7 @@ def report(bench: Bench, options: argparse.Namespace, folder: Path) -> None:
     shares = {parts: f"{share:.1%}" for parts, share in padding_shares(bench, options.padding_steps).items()}
     print("padding at 48 questions per step by micro-batches:", shares, flush=True)
     totals: dict[str, list[float]] = {name: [0.0, 0.0, 0, 0] for name in VARIANTS}
-    number_of_steps = bench.steps.steps_per_epoch
+    number_of_steps = min(options.steps, bench.steps.steps_per_epoch)
     for name in VARIANTS:
         bench.run(name, 0)  # warm up
     for number in range(number_of_steps):
@@ -311,15 +313,8 @@ def report(bench: Bench, options: argparse.Namespace, folder: Path) -> None:
         )
     if options.no_memory:
         return
-    arguments = [
-        "--questions",
-        str(options.questions),
-        "--batch",
-        str(options.batch),
-        "--threads",
-        str(options.threads),
-    ]
-    arguments += ["--micro-batches", str(options.micro_batches), "--model-dir", str(folder)]
+    arguments = ["--batch", str(options.batch), "--threads", str(options.threads), "--rows", str(options.rows)]
+    arguments += ["--target", options.target, "--micro-batches", str(options.micro_batches), "--model-dir", str(folder)]
     arguments += ["--data", str(options.data)] if options.data else []
     print("\n| way | peak memory of a process, MiB |\n| --- | ---: |")
     for name in VARIANTS:

@@ -219,8 +219,11 @@ async def run_worker(settings: Settings, queues: list[str] | None, *, wait: bool
 @click.option("--until-empty", is_flag=True, help="Stop when there is nothing left to do.")
 def worker(queues: tuple[str, ...], until_empty: bool) -> None:
     """Work off distillation jobs until Ctrl-C. A job that is stopped goes on from where it was."""
-    import torch  # noqa: F401 -- the worker says at once that the training extra is missing, not at its first job
+    from training.memory import (
+        share_one_heap,  # needs torch: a missing training extra is told here, not by the first job
+    )
 
+    share_one_heap()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("procrastinate").setLevel(logging.WARNING)
     settings = get_settings()

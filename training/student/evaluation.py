@@ -14,11 +14,12 @@ import torch
 from scipy.stats import binomtest
 
 from training.errors import Cancelled, TrainingInputError
+from training.memory import memory_advice
 from training.records import Objective, Question
 from training.student.config import EvaluationConfig, Progress, ShouldStop, StudentConfig
 from training.student.examination import examine_batch, task_prompts
 from training.student.measures import accuracy_interval, chance_level, difference_interval, explanation_measures
-from training.student.models import Student, default_device, load_student, memory_advice, uses_bf16
+from training.student.models import Student, default_device, load_student, uses_bf16
 from training.student.objectives import ANSWER_TASK
 
 HARDLY_ABOVE = 1.5  # a run is marked as guessing only where so many times the chance of a guess can be ruled out

@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from training.errors import Cancelled, TrainingInputError
+from training.memory import freed_memory_is_kept, memory_advice
 from training.records import Question, TeacherRationales
 from training.student.batches import StepDataset, micro_batches
 from training.student.checkpoints import MarkComplete, last_checkpoint, remove_torn_checkpoints
@@ -38,7 +39,6 @@ from training.student.models import (
     compile_layers,
     default_device,
     load_student,
-    memory_advice,
     uses_bf16,
     with_lora,
 )
@@ -247,7 +247,8 @@ def train_student(
         if trainer.is_world_process_zero():
             remove_torn_checkpoints(folder)
     resume_from = last_checkpoint(folder)
-    with memory_advice("Raise gradient_accumulation, set gradient_checkpointing, or lower batch_size."):
+    advice = "Raise gradient_accumulation, set gradient_checkpointing, or lower batch_size."
+    with memory_advice(advice), freed_memory_is_kept():
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     if watch.cancelled:
         raise Cancelled(f"training stopped at step {trainer.state.global_step} of {config.max_steps}")

@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 MARK = "complete"
@@ -16,7 +17,8 @@ class MarkComplete(TrainerCallback):
     """Writes an empty file beside a checkpoint once all of it is on disk."""
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
-        """Called by the Trainer after a checkpoint's last file."""
+        """Called by the Trainer in each process after that one's last file."""
+        PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / MARK).touch()
 

@@ -238,6 +238,10 @@ def train_student(
     trainer = StudentTrainer(
         student, model, args, steps, validation, processing_class=student.tokenizer, callbacks=[MarkComplete()]
     )
+    if config.lora and trainer.is_fsdp_enabled:
+        raise TrainingInputError(
+            "lora: adapters cannot be merged into weights that FSDP has sharded. Train without FSDP, or without lora."
+        )
     trainer.remove_callback(PrinterCallback)
     watch = Watch(trainer, progress, should_stop)
     trainer.add_callback(watch)
@@ -252,8 +256,7 @@ def train_student(
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     if watch.cancelled:
         raise Cancelled(f"training stopped at step {trainer.state.global_step} of {config.max_steps}")
-    if trainer.is_world_process_zero():
-        _save_model(model, student, out / "model")
+    _save_model(trainer, out / "model")
     result = _result(trainer, watch, out, steps, len(validation), left_out)
     if trainer.is_world_process_zero():
         _write_json(
@@ -301,17 +304,21 @@ def _write_json(path: Path, content: Any) -> None:
     part.replace(path)
 
 
-def _save_model(model: Any, student: Student, folder: Path) -> None:
+def _save_model(trainer: StudentTrainer, folder: Path) -> None:
     """Weights and tokenizer as a plain model folder, adapters merged in; written aside and moved, so that the folder is
-    whole or absent.
+    whole or absent. Called in every process, since weights that are sharded over processes have to be gathered.
     """
-    plain: PreTrainedModel = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    state = None if trainer.steps.config.lora else trainer.accelerator.get_state_dict(trainer.model)
+    if not trainer.is_world_process_zero():
+        return
+    plain: PreTrainedModel = model.merge_and_unload() if trainer.steps.config.lora else model
     part = folder.with_name("model.part")
     for leftover in (part, folder):
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(leftover)
-    plain.save_pretrained(part)
-    student.tokenizer.save_pretrained(part)
+    plain.save_pretrained(part, state_dict=state)
+    trainer.student.tokenizer.save_pretrained(part)
     part.rename(folder)
 
 

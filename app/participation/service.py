@@ -120,13 +120,18 @@ async def reserve_trials(
 ) -> None:
     """Give the participant all trials: the least rated explanations of each condition. One participant of a study at a time.
 
-    People and bots are counted apart. Raises StudyFullError when the stimuli do not allow a full set.
+    People and bots are counted apart, excluded people not at all. Raises StudyFullError when the stimuli do not allow a full set.
     """
     await _lock(session, study)
     given = (
         select(Trial.stimulus_id, func.count().label("n"))
         .join(Participant, Participant.id == Trial.participant_id)
-        .where(Participant.study_id == study.id, Participant.is_bot == participant.is_bot, Trial.state != "released")
+        .where(
+            Participant.study_id == study.id,
+            Participant.is_bot == participant.is_bot,
+            ~Participant.excluded,
+            Trial.state != "released",
+        )
         .group_by(Trial.stimulus_id)
         .subquery()
     )

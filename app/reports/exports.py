@@ -251,11 +251,11 @@ async def study_frame(session: AsyncSession, slug: str, *, bots: bool = False) -
 
 
 async def ratings_per_stimulus(session: AsyncSession, study: Study) -> dict[str, tuple[int, int, int]]:
-    """By condition label: the number of stimuli, and the fewest and most people who rated one."""
+    """By condition label: the number of stimuli, and the fewest and most people (not excluded) who rated one."""
     counts = (
         select(Stimulus.condition_id, Stimulus.id, func.count(Participant.id).label("n"))
         .outerjoin(Trial, (Trial.stimulus_id == Stimulus.id) & (Trial.state == "answered"))
-        .outerjoin(Participant, (Participant.id == Trial.participant_id) & Participant.is_bot.is_(False))
+        .outerjoin(Participant, (Participant.id == Trial.participant_id) & ~Participant.is_bot & ~Participant.excluded)
         .where(Stimulus.study_id == study.id)
         .group_by(Stimulus.condition_id, Stimulus.id)
         .subquery()

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.database.embedded import database_url
 from app.database.session import command_session, make_engine, make_sessions
 from app.errors import InputError
+from app.participation.exclusion import set_exclusion
 from app.participation.simulate import simulate as simulate_participants
 from app.questions.commands import parse_pairs
 from app.reports.exports import KINDS, write_exports
@@ -135,6 +136,28 @@ def unblind(slug: str, reason: str) -> None:
     click.echo(f"Study {done.slug} is unblinded:")
     for condition in done.conditions:
         click.echo(f"  {condition.code} = {condition.name}")
+
+
+@study.command(epilog='Example: blindrate study exclude my-study 17 --reason "failed both attention checks"')
+@click.argument("slug")
+@click.argument("participant", type=click.IntRange(min=1))
+@click.option(
+    "--reason", required=True, help="The rule, in the same words for everybody it applies to. Kept on record."
+)
+def exclude(slug: str, participant: int, reason: str) -> None:
+    """Leave PARTICIPANT (the number in the exported files) out of the analysis. Nothing stored is lost; until unblinding only."""
+    in_transaction(lambda session: set_exclusion(session, slug, participant, reason, excluded=True))
+    click.echo(f"Participant {participant} of {slug} is excluded: {reason}")
+
+
+@study.command(epilog='Example: blindrate study include my-study 17 --reason "the attention check was broken"')
+@click.argument("slug")
+@click.argument("participant", type=click.IntRange(min=1))
+@click.option("--reason", required=True, help="Kept on record.")
+def include(slug: str, participant: int, reason: str) -> None:
+    """Take an excluded PARTICIPANT into the analysis again."""
+    in_transaction(lambda session: set_exclusion(session, slug, participant, reason, excluded=False))
+    click.echo(f"Participant {participant} of {slug} is in the analysis again.")
 
 
 @study.command(

@@ -6,15 +6,16 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
-from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, UploadFile
 from fastapi.responses import RedirectResponse, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from app.database.session import get_session
 from app.errors import InputError, NotFoundError
+from app.participation import exclusion
 from app.reports.exports import KINDS, csv_pieces, ratings_per_stimulus, study_frame
 from app.researchers.dependencies import current_researcher, require_editor
 from app.researchers.models import AuditEvent, Researcher
@@ -151,6 +152,37 @@ async def participants_page(
     shown = list(await progress.visitors(session, study, PAGE + 1, offset=(page - 1) * PAGE))
     context = {"study": study, "visitors": shown[:PAGE], "page": page, "more": len(shown) > PAGE}
     return templates.TemplateResponse(request, "admin/participants.html", context)
+
+
+@router.get("/admin/studies/{slug}/participants/{number}", dependencies=[Depends(require_editor)])
+async def participant_page(
+    request: Request,
+    slug: str,
+    number: int = Path(ge=1, le=1_000_000_000),
+    session: AsyncSession = Depends(get_session),
+) -> Response:
+    """Asks why a participant is to be excluded, or taken in again."""
+    study = await service.get_study(session, slug)
+    person = await exclusion.numbered_participant(session, study, number)
+    context = {"study": study, "number": number, "person": person, "longest": exclusion.LONGEST}
+    return templates.TemplateResponse(request, "admin/participant.html", context)
+
+
+@router.post("/admin/studies/{slug}/participants/{number}", dependencies=[Depends(check_form_token)])
+async def exclude(
+    slug: str,
+    number: int = Path(ge=1, le=1_000_000_000),
+    excluded: Literal["yes", "no"] = Form(),
+    reason: str = Form(""),
+    researcher: Researcher = Depends(require_editor),
+    session: AsyncSession = Depends(get_session),
+) -> Response:
+    """Exclude a participant, or take one in again."""
+    await exclusion.set_exclusion(
+        session, slug, number, reason, excluded=excluded == "yes", researcher_id=researcher.id
+    )
+    await session.commit()
+    return RedirectResponse(f"/admin/studies/{slug}/participants", 303)
 
 
 @router.get("/admin/studies/{slug}/definition", dependencies=[Depends(current_researcher)])

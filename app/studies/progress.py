@@ -20,6 +20,7 @@ class Progress:
     consented: int
     finished: int
     declined: int
+    excluded: int
     bots: int
     trials: int  # answered
     ratings: int
@@ -50,6 +51,7 @@ async def progress_of(session: AsyncSession, study: Study) -> Progress:
                 func.count().filter(person, Participant.consented_at.is_not(None)),
                 func.count().filter(person, Participant.finished_at.is_not(None), Participant.step == "finished"),
                 func.count().filter(person, Participant.step == "declined"),
+                func.count().filter(person, Participant.excluded),
                 func.count().filter(Participant.is_bot),
             ).where(Participant.study_id == study.id)
         )

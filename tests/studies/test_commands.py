@@ -12,8 +12,11 @@ from click.testing import CliRunner, Result
 
 from app.cli import cli
 from app.database.session import make_engine, make_sessions
+from app.errors import ConflictError, NotFoundError
 from app.settings import get_settings
+from app.studies.service import get_study
 from tests.factories import CONDITIONS, study_definition
+from tests.reports.rating import rate
 from tests.studies.stocking import stock
 
 Run = Callable[..., Result]
@@ -95,3 +98,24 @@ def test_what_is_not_possible_is_told(run: Run, stocked: None, file: Path) -> No
     assert "is draft; pause is not possible now. Possible: launch." in refused("pause", "demo")
     assert "close it before you unblind it" in refused("unblind", "demo", "--reason", "I want to know")
     assert "is not a number" in refused("simulate", "demo", "--participants", 1, "--effect", "A=much")
+
+
+def test_people_are_excluded_and_included_on_the_command_line(
+    run: Run, stocked: None, file: Path, database: str
+) -> None:
+    async def take_part() -> None:
+        engine = make_engine(database)
+        async with make_sessions(engine)() as session:
+            await rate(session, await get_study(session, "demo"), 2)
+        await engine.dispose()
+
+    run("create", file)
+    run("launch", "demo")
+    asyncio.run(take_part())
+    assert run("exclude", "demo", 2, "--reason", "late").output == "Participant 2 of demo is excluded: late\n"
+    again = run("exclude", "demo", 2, "--reason", "late")
+    assert isinstance(again.exception, ConflictError) and "is excluded already" in str(again.exception)
+    assert (
+        run("include", "demo", 2, "--reason", "not late").output == "Participant 2 of demo is in the analysis again.\n"
+    )
+    assert isinstance(run("exclude", "demo", 3, "--reason", "late").exception, NotFoundError)

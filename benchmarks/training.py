@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rows", type=int, default=MAP_BATCH, help="train on the first questions of the data")
     parser.add_argument("--padding-steps", type=int, default=40, help="steps over which padding is counted")
-    parser.add_argument("--no-memory", action="store_true", help="speed only")
+    parser.add_argument("--memory", action="store_true", help="measure peak memory, not speed")
     parser.add_argument("--memory-of", choices=list(VARIANTS), help=argparse.SUPPRESS)
     parser.add_argument("--model-dir", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -275,12 +275,14 @@ def main() -> None:
         if options.memory_of:
             bench.run(options.memory_of, 0)
             print(own_peak_memory())
+        elif options.memory:
+            report_memory(options, folder)
         else:
-            report(bench, options, folder)
+            report_speed(bench, options)
 
 
-def report(bench: Bench, options: argparse.Namespace, folder: Path) -> None:
-    """Run everything and print Markdown tables, speed first."""
+def report_speed(bench: Bench, options: argparse.Namespace) -> None:
+    """Run the steps of all variants and print a Markdown table."""
     device = torch.cuda.get_device_name() if default_device() == "cuda" else f"CPU, {options.threads} threads"
     hardware = bf16_in_hardware(default_device())
     print(f"{device}; {platform.machine()}; bf16 in hardware: {hardware}; torch {torch.__version__}")
@@ -288,8 +290,7 @@ def report(bench: Bench, options: argparse.Namespace, folder: Path) -> None:
     print("padding at 48 questions per step by micro-batches:", shares, flush=True)
     totals: dict[str, list[float]] = {name: [0.0, 0.0, 0, 0] for name in VARIANTS}
     number_of_steps = min(options.steps, bench.steps.steps_per_epoch)
-    for name in VARIANTS:
-        bench.run(name, 0)  # warm up
+    bench.run(next(reversed(VARIANTS)), 0)  # warm up
     for number in range(number_of_steps):
         for name in VARIANTS:
             for k, value in enumerate(bench.run(name, number)):
@@ -311,12 +312,14 @@ def report(bench: Bench, options: argparse.Namespace, folder: Path) -> None:
             f"| {name} | {speed} | {loss / number_of_steps:.4f} | {computed / real:.2f} | {1 - real / computed:.1%} |",
             flush=True,
         )
-    if options.no_memory:
-        return
+
+
+def report_memory(options: argparse.Namespace, folder: Path) -> None:
+    """Run a step of each variant in a process of its own and print a Markdown table."""
     arguments = ["--batch", str(options.batch), "--threads", str(options.threads), "--rows", str(options.rows)]
     arguments += ["--target", options.target, "--micro-batches", str(options.micro_batches), "--model-dir", str(folder)]
     arguments += ["--data", str(options.data)] if options.data else []
-    print("\n| way | peak memory of a process, MiB |\n| --- | ---: |")
+    print("| way | peak memory of a process, MiB |\n| --- | ---: |")
     for name in VARIANTS:
         print(f"| {name} | {peak_memory(arguments, name):.0f} |", flush=True)
 

@@ -173,7 +173,7 @@ async def addresses(place: Place) -> list[str]:
     admin = study.partition("/admin")[0] + "/admin"
     explanation = await place.session.scalar(select(Explanation.id).limit(1))
     origin = await place.session.scalar(select(ExplanationSet.id).limit(1))
-    ends = ("", "/results", "/participants", "/stimuli", "/definition", "/do/close", "/do/unblind")
+    ends = ("", "/results", "/participants", "/participants/1", "/stimuli", "/definition", "/do/close", "/do/unblind")
     return [
         f"{admin}/login", admin, f"{admin}/account", f"{admin}/studies/new", *(study + end for end in ends),
         f"{admin}/runs", f"{admin}/runs/new", f"{admin}/explanations", f"{admin}/explanations/sets/{origin}",

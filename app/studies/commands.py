@@ -47,7 +47,7 @@ def in_transaction(work: Callable[[AsyncSession], Awaitable[T]]) -> T:
 
 @click.group()
 def study() -> None:
-    """Create, launch, pause, close, unblind and simulate studies.
+    """Create, launch, pause, close, unblind and simulate studies; exclude participants.
 
     \b
     Example:
@@ -104,6 +104,14 @@ def _step(slug: str, action: str, told: str) -> None:
 def launch(slug: str) -> None:
     """Freeze the definition, record its hash, and take participants in."""
     _step(slug, "launch", f"Participants' address: {get_settings().base_url or 'http://localhost:8000'}/s/{slug}")
+
+
+@study.command(epilog="Example: blindrate study discard my-study")
+@click.argument("slug")
+def discard(slug: str) -> None:
+    """Delete a draft, so that a mended definition can be made under its slug."""
+    in_transaction(lambda session: service.discard(session, slug))
+    click.echo(f"The draft {slug} is deleted.")
 
 
 @study.command(epilog="Example: blindrate study pause my-study")

@@ -36,6 +36,8 @@ ACTIONS = {
     "pause": "Nobody new can enter; those under way may finish. You can resume at any time.",
     "resume": "Participants can enter again.",
     "close": "The collection ends for good. Those under way cannot go on.",
+    "discard": "The draft is deleted with its choice of stimuli, and a mended definition can be made under the same slug. Keep the "
+    "definition’s own text: it cannot be taken from here.",
     "unblind": "From now on everybody sees which condition is which. This cannot be undone and is kept on record.",
 }
 
@@ -53,6 +55,7 @@ async def _study_context(request: Request, session: AsyncSession, study: Study) 
         "visitors": await progress.visitors(session, study, RECENT),
         "per_stimulus": await ratings_per_stimulus(session, study),
         "actions": [a for a, (states, _) in service.STEPS.items() if study.state in states]
+        + (["discard"] if study.state == "draft" else [])
         + (["unblind"] if study.state == "closed" and study.unblinded_at is None else []),
         "definition": StudyDefinition.model_validate(study.definition),
     }
@@ -132,9 +135,13 @@ async def do(
     researcher: Researcher = Depends(require_editor),
     session: AsyncSession = Depends(get_session),
 ) -> Response:
-    """Launch, pause, resume, close or unblind."""
+    """Launch, discard, pause, resume, close or unblind."""
     if action not in ACTIONS:
         raise NotFoundError("There is nothing at this address. Check the link.")
+    if action == "discard":
+        await service.discard(session, slug, researcher.id)
+        await session.commit()
+        return RedirectResponse("/admin", 303)
     if action == "unblind":
         await service.unblind(session, slug, reason, researcher.id)
     else:

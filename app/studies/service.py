@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
-from sqlalchemy import and_, select
+from sqlalchemy import and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -196,6 +196,17 @@ async def take_step(session: AsyncSession, slug: str, action: str, researcher_id
         study.closed_at = now
     _record(session, f"study.{action}", study, researcher_id, {"definition_sha256": study.definition_sha256})
     return study
+
+
+async def discard(session: AsyncSession, slug: str, researcher_id: int | None = None) -> None:
+    """Delete a draft with its stimuli, so that its slug is free for a mended definition. Raises ConflictError for anything launched."""
+    study = await get_study(session, slug, lock=True)
+    if study.state != "draft":
+        raise ConflictError(
+            f"Study {slug!r} is {study.state}: only a draft can be discarded, launched studies are kept."
+        )
+    await session.execute(delete(Study).where(Study.id == study.id))
+    _record(session, "study.discard", study, researcher_id, {})
 
 
 async def _hash(session: AsyncSession, study: Study) -> str:

@@ -53,6 +53,8 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_study_lives_on_the_command_line(run: Run, stocked: None, file: Path) -> None:
+    assert run("create", file).exit_code == 0
+    assert run("discard", "demo").output == "The draft demo is deleted.\n"
     assert "is a draft. Launch it with: blindrate study launch demo" in run("create", file).output
     for action, said in (
         ("launch", "Study demo is live. Participants' address: http://localhost:8000/s/demo"),

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import yaml
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.participation.models import Participant
 from app.researchers.models import AuditEvent
-from app.studies.models import Study
+from app.studies.models import Stimulus, Study
 from app.studies.service import get_study
 from tests.factories import make_study, study_definition
 from tests.participation.walking import Walker
@@ -50,6 +50,26 @@ async def test_a_study_lives_on_its_pages(client: httpx.AsyncClient, session: As
     events = (await session.execute(select(AuditEvent.action, AuditEvent.researcher_id).order_by(AuditEvent.id))).all()
     assert [a for a, _ in events] == [f"study.{a}" for a in ("create", "launch", "pause", "resume", "close", "unblind")]
     assert len({who for _, who in events} - {None}) == 1 and page.count(f"<td>{email}</td>") == 6
+
+
+async def test_a_draft_is_discarded_and_made_anew_and_a_launched_study_is_kept(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    await stock(session)
+    await enter(client, session, "editor")
+    await post(client, "/admin/studies/new", definition=definition(title="Wrnog"))
+    assert f"{ROOM}/do/discard" in (await client.get(ROOM)).text
+    assert "Keep the definition’s own text" in (await client.get(f"{ROOM}/do/discard")).text
+    assert (await post(client, f"{ROOM}/do/discard")).headers["location"] == "/admin"
+    assert (await client.get(ROOM)).status_code == 404 and "Wrnog" not in (await client.get("/admin")).text
+    assert await session.scalar(select(func.count()).select_from(Stimulus)) == 0
+    await post(client, "/admin/studies/new", definition=definition(title="Right"))
+    await post(client, f"{ROOM}/do/launch")
+    assert "/do/discard" not in (await client.get(ROOM)).text
+    refused = await post(client, f"{ROOM}/do/discard")
+    assert refused.status_code == 409 and "only a draft can be discarded" in refused.text
+    actions = (await session.scalars(select(AuditEvent.action).order_by(AuditEvent.id))).all()
+    assert [a.removeprefix("study.") for a in actions] == ["create", "discard", "create", "launch"]
 
 
 async def test_a_definition_that_needs_mending_comes_back_as_it_was(

@@ -37,7 +37,7 @@ from training.student.batches import StepDataset
 from training.student.collator import collate, padded
 from training.student.config import StudentConfig
 from training.student.encoding import EncodedQuestion, encode_questions
-from training.student.models import Student, bf16_in_hardware, default_device, load_student
+from training.student.models import Student, bf16_in_hardware, choose_attention, default_device, load_student
 from training.student.objectives import rows_of, task_weights
 from training.student.trainer import target_loss
 
@@ -195,6 +195,7 @@ class Bench:
                 folder, [f"{r.input} {r.target}" for rows in all_rows for r in (*rows.always, *rows.counterfactuals)]
             )
         self.student = load_student(str(folder))
+        choose_attention(self.student.model, "auto")
         self.student.model.to(default_device()).train()  # type: ignore[arg-type]
         self.encoded, _ = encode_questions(
             self.student, [rows_of(q, rationales[q.id], self.config) for q in questions], self.config

@@ -5,7 +5,9 @@ and decoder-only models.
 from __future__ import annotations
 
 import copy
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,13 +113,6 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def attention(config: Any) -> str | None:
-    """The attention code to load a model with; None: transformers' choice. A learned bias by distance (T5 and its kin)
-    keeps torch's fused attention on a CPU from its fast path: a bf16 step takes a sixth longer with it than without.
-    """
-    return "eager" if hasattr(config, "relative_attention_num_buckets") and default_device() == "cpu" else None
-
-
 def load_student(model: str, shrink: ShrinkConfig | None = None, dtype: torch.dtype = torch.float32) -> Student:
     """Load a model and its tokenizer.
 
@@ -130,7 +125,7 @@ def load_student(model: str, shrink: ShrinkConfig | None = None, dtype: torch.dt
         config = AutoConfig.from_pretrained(source)
         tokenizer = AutoTokenizer.from_pretrained(source)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        loaded = kind.from_pretrained(source, dtype=dtype, attn_implementation=attention(config))
+        loaded = kind.from_pretrained(source, dtype=dtype)
     except (OSError, ValueError) as error:
         where = "folder" if Path(model).exists() else "hub id (and no such folder exists here)"
         first_line = str(error).strip().splitlines()[0]
@@ -196,11 +191,26 @@ def shrunk(model: PreTrainedModel, layers: int) -> PreTrainedModel:
     return smaller.eval()
 
 
+def choose_attention(model: PreTrainedModel, precision: str) -> None:
+    """Set the attention code to train with. On a CPU in bf16, transformers' plain one makes a step of short rows a quarter
+    faster than torch's fused one (docs/training-speed.md); anywhere else, and for inference, the model's own is best.
+    """
+    if default_device() == "cpu" and uses_bf16(precision):
+        model.set_attn_implementation("eager")
+
+
 def compile_layers(model: nn.Module) -> int:
     """Compile each layer by itself, for any length; returns how many. Equal layers share their code, so that this takes
     a fraction of the time of compiling the whole model, and batches of other shapes compile nothing anew. Parameter
     names stay as they are.
+
+    Raises:
+        TrainingInputError: there is no C++ compiler, which torch.compile needs.
     """
+    if not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++", "c++")))):
+        raise TrainingInputError(
+            "compile: needs a C++ compiler, and there is none. Install g++, or set compile to false."
+        )
     layers = [module for name, module in model.named_modules() if LAYER_KEY.match(f"{name}.") and name[-1].isdigit()]
     outermost = [
         layer for layer in layers if not any(layer is not other and layer in set(other.modules()) for other in layers)

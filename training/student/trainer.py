@@ -36,6 +36,7 @@ from training.student.config import Progress, ShouldStop, StudentConfig
 from training.student.encoding import EncodedQuestion, encode_questions
 from training.student.models import (
     Student,
+    choose_attention,
     compile_layers,
     default_device,
     load_student,
@@ -220,6 +221,7 @@ def train_student(
         return TrainResult(**json.loads(record.read_text())["result"])
     set_seed(config.seed)  # before the model: adapters and new weights are drawn from it
     student = load_student(config.model, config.shrink)
+    choose_attention(student.model, config.precision)
     train, held_out = split_validation(questions, config.validation_fraction)
     weights = task_weights(config)
     rows, left_out = encode_questions(student, [rows_of(q, rationales.get(q.id), config) for q in train], config)

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from training.errors import TrainingInputError
 from training.student.config import LoraConfig, ShrinkConfig
-from training.student.models import Student, kept_layers, load_student, with_lora
+from training.student.models import Student, compile_layers, kept_layers, load_student, with_lora
 
 
 def test_layers_are_kept_evenly_from_first_to_last() -> None:
@@ -92,3 +92,12 @@ def test_the_start_of_targets_is_found_where_a_config_names_it_and_where_it_does
     assert student.start_id == 7
     student.model.generation_config.decoder_start_token_id = None
     assert student.start_id == student.pad_id
+
+
+def test_compiling_without_a_compiler_is_an_error_that_says_what_to_do(
+    student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(TrainingInputError, match=r"compile: needs a C\+\+ compiler"):
+        compile_layers(student.model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -160,6 +161,19 @@ def test_a_killed_training_goes_on_from_its_last_whole_checkpoint_to_the_same_we
     for name in ("straight", "killed"):
         train_student(config, *data, tmp_path / name)
     assert same(tmp_path / "straight", tmp_path / "killed")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_layers_learn_the_same(llama_config: StudentConfig, data: Data, tmp_path: Path) -> None:
+    config = llama_config.model_copy(update={"precision": "float32"})
+    plain = train_student(config, *data, tmp_path / "plain")
+    compiled = train_student(config.model_copy(update={"compile": True}), *data, tmp_path / "compiled")
+    assert compiled.final_loss == pytest.approx(plain.final_loss, abs=1e-4)
+    first, second = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
+    assert first.keys() == second.keys()
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -30,12 +30,12 @@ def read_rows(path: Path) -> list[Row]:
         raise TrainingInputError(f"{path}: there is no such file; mend the path or fetch the data first")
     kind = next((s for s in reversed(path.suffixes) if s != ".gz"), "")
     if kind == ".parquet":
-        import pandas as pd
+        import pyarrow.parquet
 
         try:
-            return [{str(k): v for k, v in row.items()} for row in pd.read_parquet(path).to_dict("records")]
-        except ImportError as error:
-            raise TrainingInputError(f"{path}: reading Parquet needs pyarrow; pip install pyarrow") from error
+            return list(pyarrow.parquet.read_table(path).to_pylist())
+        except (OSError, ValueError) as error:
+            raise TrainingInputError(f"{path}: not a valid Parquet file: {error}") from error
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         text = raw.decode("utf-8-sig")
@@ -69,13 +69,16 @@ def _checked_rows(path: Path, rows: list[Any]) -> list[Row]:
 
 
 def _hub_rows(source: SourceConfig) -> list[Row]:
+    """The rows of a dataset of the Hugging Face hub, or of a folder in one of its forms."""
+    from datasets import load_dataset
+
     try:
-        from datasets import load_dataset
-    except ImportError as error:
+        return [dict(row) for row in load_dataset(source.hub, source.hub_config, split=source.hub_split)]
+    except (OSError, ValueError) as error:
         raise TrainingInputError(
-            "questions: hub needs the package datasets (pip install datasets); or save the data as a file and give path"
+            f"questions: cannot load the split {source.hub_split!r} of {source.hub!r}: {str(error).splitlines()[0].rstrip('.')}. "
+            "Check hub, hub_config and hub_split."
         ) from error
-    return [dict(row) for row in load_dataset(source.hub, source.hub_config, split=source.hub_split)]
 
 
 def _commonsense_qa(row: Row) -> Fields:

@@ -44,6 +44,32 @@ def test_commonsense_qa_reads_alike_from_its_two_forms(tmp_path: Path) -> None:
     assert (first[0].answer, first[0].dataset, first[0].split) == ("rain", "made", "train")
 
 
+def test_parquet_and_a_dataset_in_the_hubs_form_read_like_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    hub = {"id": "a", "question": ROW["question"], "answerKey": "A"}
+    rows = [hub | {"choices": {"label": ["A", "B", "C"], "text": ROW["choices"]}}]
+    folder = tmp_path / "set"
+    folder.mkdir()
+    datasets.Dataset.from_list(rows).to_parquet(folder / "train.parquet")
+    expected = read_split(config(write(tmp_path / "a.jsonl", ROW), reader="commonsense_qa"), "train")
+    assert read_split(config(folder / "train.parquet", reader="commonsense_qa"), "train") == expected
+    source = {"hub": str(folder), "hub_split": "train"}
+    from_hub = {"dataset": "made", "reader": "commonsense_qa", "train": source, "test": source}
+    assert read_split(QuestionsConfig.model_validate(from_hub), "train") == expected
+    from_hub["train"] = {"hub": str(folder), "hub_split": "exam"}
+    with pytest.raises(
+        TrainingInputError, match=r"cannot load the split 'exam' of .*Should be one of \['train'\]\. Check hub"
+    ):
+        read_split(QuestionsConfig.model_validate(from_hub), "train")
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1")
+    with pytest.raises(TrainingInputError, match=r"torn\.parquet: not a valid Parquet file"):
+        read_split(config(tmp_path / "torn.parquet"), "train")
+
+
 def test_esnli_reads_labels_as_numbers_and_names_and_drops_rows_without(tmp_path: Path) -> None:
     rows = [
         {"premise": "Rain falls.", "hypothesis": "It is wet.", "label": 0},

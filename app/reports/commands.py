@@ -198,6 +198,7 @@ def _from_study(slug: str, roles: dict[str, Any], reference: str | None, bots: b
         "slug": frame.slug,
         "title": frame.title,
         "blinded": frame.blinded,
+        "preregistered": frame.preregistration,
         "labels": frame.labels,
         "statements": {names[key]: text for key, text in frame.statements.items()},
         "sources": {names[key]: text for key, text in frame.sources.items()},

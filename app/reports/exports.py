@@ -219,6 +219,7 @@ class StudyFrame:
     minimum: int
     conditions: list[str]
     background: list[str]
+    preregistration: str | None
 
 
 async def study_frame(session: AsyncSession, slug: str, *, bots: bool = False) -> StudyFrame:
@@ -247,6 +248,7 @@ async def study_frame(session: AsyncSession, slug: str, *, bots: bool = False) -
         minimum=first.minimum,
         conditions=sorted(condition_labels(study).values()),
         background=background_keys(study),
+        preregistration=definition.preregistration,
     )
 
 

@@ -132,6 +132,7 @@ class StudyDefinition(_Strict):
     slug: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
     title: Text  # participants see it: it must not tell a condition
     language: str = "en"
+    preregistration: Annotated[str, Field(pattern=r"^https?://\S+$", max_length=300)] | None = None
     seed: int = 0
     design: Design = Field(default_factory=Design)
     conditions: list[ConditionDefinition] = Field(min_length=2, max_length=12)

@@ -120,10 +120,10 @@ def test_parts_are_tagged_as_primary_and_exploratory(page: Page, results: dict[s
     assert "primary" in words
     assert "exploratory" in words
     assert "preregistered" not in words
-    registered = results | {"data": results["data"] | {"study": {"title": "T", "preregistered": True}}}
+    registered = results | {"data": results["data"] | {"study": {"title": "T", "preregistered": "https://osf.io/abc"}}}
     text = render(registered, {}, {}, ["1"])
     assert '<span class="tag strong">preregistered</span>' in text
-    assert "This analysis was registered before the data were collected." in text
+    assert "This analysis was registered before the data were collected: https://osf.io/abc." in text
 
 
 def test_excluded_participants_are_in_the_flow_and_nowhere_else(out: Path) -> None:

@@ -15,10 +15,12 @@ from app.database.session import make_engine, make_sessions
 from app.explanations import pages as explanations_pages
 from app.participation import pages as participation_pages
 from app.researchers import pages as researchers_pages
+from app.runs import api as runs_api
 from app.runs import pages as runs_pages
 from app.settings import Settings, get_settings, resource
+from app.studies import api as studies_api
 from app.studies import pages as studies_pages
-from app.web import health, landing
+from app.web import api_docs, health, landing
 from app.web.errors import add_error_pages
 from app.web.headers import SecurityHeaders
 
@@ -36,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         await engine.dispose()
 
-    app = FastAPI(title="Blindrate", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Blindrate", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.settings = settings
     app.state.secret = settings.secret()
     app.add_middleware(SecurityHeaders)
@@ -51,6 +53,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         studies_pages,
         runs_pages,
         explanations_pages,
+        studies_api,
+        runs_api,
+        api_docs,
     ):
         app.include_router(module.router)
     return app

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database.session import command_session
 from app.researchers import service
+from app.researchers.tokens import make_token
 
 T = TypeVar("T")
 
@@ -77,6 +78,18 @@ def deactivate(email: str) -> None:
     """Lock an account; what it did stays on record."""
     in_transaction(lambda session: service.deactivate(session, email))
     click.echo(f"{email} can no longer log in.")
+
+
+@researcher.command(epilog="Example: blindrate researcher token you@example.org --name export-script")
+@click.argument("email")
+@click.option("--name", required=True, help="What the token is for.")
+def token(email: str, name: str) -> None:
+    """Make a token for scripts (docs/api.md) and print it, once."""
+
+    async def make(session: AsyncSession) -> str:
+        return await make_token(session, await service.require_researcher(session, email), name)
+
+    click.echo(in_transaction(make))
 
 
 @researcher.command("list", epilog="Example: blindrate researcher list")

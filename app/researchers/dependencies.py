@@ -1,15 +1,17 @@
-"""Who is asking, and whether they may: FastAPI dependencies of all researchers' pages."""
+"""Who is asking, and whether they may: FastAPI dependencies of all researchers' pages and of the API."""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 
 from fastapi import Depends, HTTPException, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database.session import get_session
 from app.researchers.models import Researcher
 from app.researchers.service import researcher_of
+from app.researchers.tokens import bearer
 from app.web.csrf import SESSION_COOKIE
 
 
@@ -30,8 +32,34 @@ async def current_researcher(request: Request, session: AsyncSession = Depends(g
     return researcher
 
 
-async def require_editor(researcher: Researcher = Depends(current_researcher)) -> Researcher:
-    """Owners and editors may change things; viewers get 403."""
+def _editor(researcher: Researcher) -> Researcher:
     if researcher.role == "viewer":
         raise HTTPException(403, "Your account may look at everything but change nothing. Ask an owner to do this.")
     return researcher
+
+
+async def require_editor(researcher: Researcher = Depends(current_researcher)) -> Researcher:
+    """Owners and editors may change things; viewers get 403."""
+    return _editor(researcher)
+
+
+async def token_bearer(
+    given: HTTPAuthorizationCredentials | None = Depends(
+        HTTPBearer(auto_error=False, description="A token from your account's page")
+    ),
+    session: AsyncSession = Depends(get_session),
+) -> Researcher:
+    """The researcher whose token came with the request. Cookies count for nothing in the API, so no other site can use them."""
+    researcher, noted = await bearer(session, given.credentials) if given else (None, False)
+    if researcher is None:
+        message = "Send a valid token: Authorization: Bearer TOKEN. Your account's page makes one."
+        raise HTTPException(401, message, {"WWW-Authenticate": "Bearer"})
+    if noted:
+        await session.commit()
+    session.expunge(researcher)
+    return researcher
+
+
+async def editing_bearer(researcher: Researcher = Depends(token_bearer)) -> Researcher:
+    """As require_editor, for the API."""
+    return _editor(researcher)

@@ -42,6 +42,21 @@ class ResearcherSession(Base):
     researcher: Mapped[Researcher] = relationship(lazy="raise")
 
 
+class ApiToken(Base):
+    """A key for scripts: what bears it acts as its researcher. It is shown once; the table holds only its sha256."""
+
+    __tablename__ = "api_tokens"
+
+    id: Mapped[Id]
+    researcher_id: Mapped[int] = mapped_column(ForeignKey("researchers.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    key_sha256: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[CreatedAt]
+    last_used_at: Mapped[datetime | None]
+
+    researcher: Mapped[Researcher] = relationship(lazy="raise")
+
+
 class LoginAttempt(Base):
     """A failed log-in, kept to limit the rate over all server processes."""
 

@@ -1,4 +1,4 @@
-"""Log-in, log-out and the account page."""
+"""Log-in, log-out and the account page with its tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app.database.session import get_session
 from app.errors import InputError
-from app.researchers import service
+from app.researchers import service, tokens
 from app.researchers.dependencies import current_researcher
 from app.researchers.models import AuditEvent, Researcher
 from app.web.csrf import PRE_SESSION_COOKIE, SESSION_COOKIE, check_form_token
@@ -88,10 +88,49 @@ async def logout(request: Request, session: AsyncSession = Depends(get_session))
     return response
 
 
+async def _account(
+    request: Request, session: AsyncSession, researcher: Researcher, status: int = 200, **more: str
+) -> Response:
+    context = {"researcher": researcher, "tokens": await tokens.tokens_of(session, researcher), **more}
+    return templates.TemplateResponse(request, "admin/account.html", context, status_code=status)
+
+
 @router.get("/admin/account")
-async def account(request: Request, researcher: Researcher = Depends(current_researcher)) -> Response:
-    """One's own account."""
-    return templates.TemplateResponse(request, "admin/account.html", {"researcher": researcher})
+async def account(
+    request: Request,
+    researcher: Researcher = Depends(current_researcher),
+    session: AsyncSession = Depends(get_session),
+) -> Response:
+    """One's own account: password and tokens."""
+    return await _account(request, session, researcher)
+
+
+@router.post("/admin/account/tokens", dependencies=[Depends(check_form_token)])
+async def make_token(
+    request: Request,
+    name: str = Form(""),
+    researcher: Researcher = Depends(current_researcher),
+    session: AsyncSession = Depends(get_session),
+) -> Response:
+    """Make a token and show it: on this page and never again."""
+    try:
+        key = await tokens.make_token(session, researcher, name)
+    except InputError as problem:
+        return await _account(request, session, researcher, 422, token_error=str(problem))
+    await session.commit()
+    return await _account(request, session, researcher, made=key)
+
+
+@router.post("/admin/account/tokens/{token_id}/end", dependencies=[Depends(check_form_token)])
+async def end_token(
+    token_id: int,
+    researcher: Researcher = Depends(current_researcher),
+    session: AsyncSession = Depends(get_session),
+) -> Response:
+    """End one of one's own tokens."""
+    await tokens.end_token(session, researcher, token_id)
+    await session.commit()
+    return RedirectResponse("/admin/account", 303)
 
 
 @router.post("/admin/account", dependencies=[Depends(check_form_token)])
@@ -112,8 +151,7 @@ async def change_password(
         except InputError as problem:
             error = str(problem)
     if error:
-        context = {"researcher": researcher, "error": error}
-        return templates.TemplateResponse(request, "admin/account.html", context, status_code=422)
+        return await _account(request, session, researcher, 422, error=error)
     session.add(
         AuditEvent(researcher_id=researcher.id, action="account.password", subject=researcher.email, details={})
     )

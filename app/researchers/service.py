@@ -66,6 +66,14 @@ async def find_researcher(session: AsyncSession, email: str) -> Researcher | Non
     return found
 
 
+async def require_researcher(session: AsyncSession, email: str) -> Researcher:
+    """The account of an e-mail. Raises NotFoundError."""
+    researcher = await find_researcher(session, email)
+    if researcher is None:
+        raise NotFoundError(f"there is no researcher {email}")
+    return researcher
+
+
 async def list_researchers(session: AsyncSession) -> Sequence[Researcher]:
     """All accounts, by e-mail."""
     return (await session.scalars(select(Researcher).order_by(func.lower(Researcher.email)))).all()
@@ -73,9 +81,7 @@ async def list_researchers(session: AsyncSession) -> Sequence[Researcher]:
 
 async def set_password(session: AsyncSession, email: str, password: str) -> Researcher:
     """Give an account a new password; all its sessions end. Raises NotFoundError, InputError."""
-    researcher = await find_researcher(session, email)
-    if researcher is None:
-        raise NotFoundError(f"there is no researcher {email}")
+    researcher = await require_researcher(session, email)
     check_password(password)
     researcher.password_hash = hasher.hash(password)
     await session.execute(delete(ResearcherSession).where(ResearcherSession.researcher_id == researcher.id))
@@ -84,9 +90,7 @@ async def set_password(session: AsyncSession, email: str, password: str) -> Rese
 
 async def deactivate(session: AsyncSession, email: str) -> Researcher:
     """Lock an account: its sessions end and it cannot log in. What it did stays on record."""
-    researcher = await find_researcher(session, email)
-    if researcher is None:
-        raise NotFoundError(f"there is no researcher {email}")
+    researcher = await require_researcher(session, email)
     researcher.active = False
     await session.execute(delete(ResearcherSession).where(ResearcherSession.researcher_id == researcher.id))
     return researcher

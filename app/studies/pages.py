@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 from itertools import groupby
 from typing import Any, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, UploadFile
-from fastapi.responses import RedirectResponse, StreamingResponse
+from fastapi.responses import RedirectResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from app.database.session import get_session
 from app.errors import InputError, NotFoundError
 from app.participation import exclusion
-from app.reports.exports import KINDS, csv_pieces, ratings_per_stimulus, study_frame
+from app.reports.exports import ratings_per_stimulus, study_frame
 from app.researchers.dependencies import current_researcher, require_editor
-from app.researchers.models import AuditEvent, Researcher
+from app.researchers.models import Researcher
 from app.settings import resource
 from app.studies import progress, service
 from app.studies.definitions import decode, read_definition
+from app.studies.downloads import file_response
 from app.studies.models import Study
 from app.studies.schemas import StudyDefinition
 from app.web.csrf import check_form_token
@@ -250,20 +250,4 @@ async def download(
     session: AsyncSession = Depends(get_session),
 ) -> Response:
     """One of the three files. Each download is on record."""
-    if name not in KINDS:
-        raise NotFoundError(f"There is no file {name}.csv; the files are: {', '.join(f'{k}.csv' for k in KINDS)}.")
-    await service.get_study(session, slug)
-    session.add(
-        AuditEvent(researcher_id=researcher.id, action="study.export", subject=f"study {slug}", details={"file": name})
-    )
-    await session.commit()
-
-    async def pieces() -> AsyncIterator[str]:
-        # a session of its own: this runs while the response is sent, when the request's session may be closed
-        async with request.app.state.sessions() as reading:
-            study = await service.get_study(reading, slug)
-            async for piece in csv_pieces(reading, study, name, bots=bots):
-                yield piece
-
-    headers = {"Content-Disposition": f'attachment; filename="{slug}-{name}.csv"'}
-    return StreamingResponse(pieces(), media_type="text/csv; charset=utf-8", headers=headers)
+    return await file_response(request, session, researcher, slug, name, bots=bots)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -26,6 +28,22 @@ TITLES = {
     429: "Too many attempts",
     500: "Something went wrong",
     503: "Please try again in a moment",
+}
+
+
+class ApiError(BaseModel):
+    """What the API answers when something is wrong: what, where, and what to do."""
+
+    error: str
+
+
+API_ERRORS: dict[int | str, dict[str, Any]] = {
+    401: {"model": ApiError, "description": "No valid token came with the request."},
+    403: {"model": ApiError, "description": "The token's owner may not do this."},
+    404: {"model": ApiError, "description": "There is no such thing."},
+    409: {"model": ApiError, "description": "Not possible in the state in which it is."},
+    422: {"model": ApiError, "description": "The request is not as expected."},
+    503: {"model": ApiError, "description": "The database does not answer; try again in a minute."},
 }
 
 

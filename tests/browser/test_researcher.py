@@ -177,7 +177,7 @@ async def addresses(place: Place) -> list[str]:
     return [
         f"{admin}/login", admin, f"{admin}/account", f"{admin}/studies/new", *(study + end for end in ends),
         f"{admin}/runs", f"{admin}/runs/new", f"{admin}/explanations", f"{admin}/explanations/sets/{origin}",
-        f"{admin}/explanations/{explanation}", f"{admin}/nowhere",
+        f"{admin}/explanations/{explanation}", f"{admin}/nowhere", admin.removesuffix("/admin") + "/api/docs",
     ]  # fmt: skip
 
 

@@ -101,7 +101,8 @@ async def test_nobody_changes_anything_without_a_token_or_session(
 async def test_a_viewer_may_change_nothing(app: FastAPI, client: httpx.AsyncClient, session: AsyncSession) -> None:
     await enter(client, session, "viewer")
     token = token_in((await client.get("/admin")).text)
-    for path in set(admin_routes(app, "POST")) - {"/admin/logout", "/admin/account"}:
+    of_their_own = ("/admin/logout", "/admin/account")
+    for path in (path for path in admin_routes(app, "POST") if not path.startswith(of_their_own)):
         response = await client.post(path, data={"form_token": token})
         assert response.status_code == 403 and "change nothing" in response.text, path
 

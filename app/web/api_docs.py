@@ -60,4 +60,4 @@ def _outline(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
         return [_outline(schema["items"], schemas)]
     if properties := schema.get("properties"):
         return {name: _outline(part, schemas) for name, part in properties.items()}
-    return schema.get("format") or schema.get("type", "any")
+    return schema.get("format") or schema.get("description") or schema.get("type", "any")

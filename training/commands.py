@@ -155,10 +155,13 @@ def distill(
     """
     from training.pipeline import STAGES
 
-    result = _run(config_file, out, changes, threads, STAGES, resume=resume)
     if publish:
+        from training.worker import prepare_database
         from training.worker import publish as publish_runs
 
+        prepare_database()
+    result = _run(config_file, out, changes, threads, STAGES, resume=resume)
+    if publish:
         for line in asyncio.run(publish_runs(result.out)):
             click.echo(line)
 

@@ -38,6 +38,11 @@ STALLED_AFTER = 20.0  # seconds without a heartbeat after which a worker counts 
 T = TypeVar("T")
 
 
+def prepare_database() -> None:
+    """Bring the database to the newest schema: before hours of work whose results are to go into it, not after them."""
+    upgrade(database_url(get_settings()))
+
+
 async def publish(
     out: Path, run_names: list[str] | None = None, *, settings: Settings | None = None, job_id: int | None = None
 ) -> list[str]:
@@ -227,6 +232,6 @@ def worker(queues: tuple[str, ...], until_empty: bool) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("procrastinate").setLevel(logging.WARNING)
     settings = get_settings()
-    upgrade(database_url(settings))
+    prepare_database()
     log.info("waiting for jobs (%s); Ctrl-C stops", ", ".join(queues) or "all queues")
     asyncio.run(run_worker(settings, list(queues) or None, wait=not until_empty))

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import create_engine, inspect
 
 from app.cli import cli
+from app.database.migrate import downgrade
+from app.settings import get_settings
 from training.commands import _stop_signals
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,3 +71,19 @@ def test_a_first_interrupt_asks_and_the_second_ends() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_publishing_readies_the_database_before_the_work(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downgrade(database, "base")
+    monkeypatch.setenv("BLINDRATE_DATABASE_URL", database)
+    get_settings.cache_clear()
+    config = tmp_path / "bad.yaml"
+    config.write_text("name: bad\n", encoding="utf-8")
+    done = CliRunner().invoke(cli, ["distill", str(config), "--out", str(tmp_path / "out"), "--publish"])
+    get_settings.cache_clear()
+    assert done.exit_code != 0
+    engine = create_engine(database)
+    assert {"runs", "explanations"} <= set(inspect(engine).get_table_names())
+    engine.dispose()

@@ -30,7 +30,8 @@ def _nobody() -> str:
     return hasher.hash(secrets.token_urlsafe(16))
 
 
-def _sha256(text: str) -> str:
+def sha256(text: str) -> str:
+    """What a table holds in the place of a key."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -126,7 +127,7 @@ async def note_failed_attempt(session: AsyncSession, address: str, email: str) -
 
 
 def _attempt_key(address: str, email: str = "") -> str:
-    return _sha256(f"{address}\x1f{email.strip().lower()}")
+    return sha256(f"{address}\x1f{email.strip().lower()}")
 
 
 async def begin_session(session: AsyncSession, researcher: Researcher, address: str, hours: int) -> str:
@@ -136,7 +137,7 @@ async def begin_session(session: AsyncSession, researcher: Researcher, address: 
     await session.execute(delete(ResearcherSession).where(ResearcherSession.expires_at < now))
     await session.execute(delete(LoginAttempt).where(LoginAttempt.key == _attempt_key(address, researcher.email)))
     session.add(
-        ResearcherSession(key_sha256=_sha256(key), researcher_id=researcher.id, expires_at=now + timedelta(hours=hours))
+        ResearcherSession(key_sha256=sha256(key), researcher_id=researcher.id, expires_at=now + timedelta(hours=hours))
     )
     return key
 
@@ -146,7 +147,7 @@ async def researcher_of(session: AsyncSession, key: str, hours: int) -> tuple[Re
     now = datetime.now(UTC)
     found = await session.scalar(
         select(ResearcherSession)
-        .where(ResearcherSession.key_sha256 == _sha256(key), ResearcherSession.expires_at > now)
+        .where(ResearcherSession.key_sha256 == sha256(key), ResearcherSession.expires_at > now)
         .options(joinedload(ResearcherSession.researcher))
     )
     if found is None or not found.researcher.active:
@@ -159,4 +160,4 @@ async def researcher_of(session: AsyncSession, key: str, hours: int) -> tuple[Re
 
 async def end_session(session: AsyncSession, key: str) -> None:
     """Log out."""
-    await session.execute(delete(ResearcherSession).where(ResearcherSession.key_sha256 == _sha256(key)))
+    await session.execute(delete(ResearcherSession).where(ResearcherSession.key_sha256 == sha256(key)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,13 +12,10 @@ from sqlalchemy.orm import joinedload
 
 from app.errors import InputError, NotFoundError
 from app.researchers.models import ApiToken, AuditEvent, Researcher
+from app.researchers.service import sha256
 
 PREFIX = "blindrate_"  # so that a token found in a file or a log is known for what it is
 LONGEST_NAME = 60
-
-
-def _sha256(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 async def make_token(session: AsyncSession, researcher: Researcher, name: str) -> str:
@@ -30,7 +26,7 @@ async def make_token(session: AsyncSession, researcher: Researcher, name: str) -
             f"A token needs a name of at most {LONGEST_NAME} characters, such as the script that it is for."
         )
     key = PREFIX + secrets.token_urlsafe(32)
-    session.add(ApiToken(researcher_id=researcher.id, name=name, key_sha256=_sha256(key)))
+    session.add(ApiToken(researcher_id=researcher.id, name=name, key_sha256=sha256(key)))
     _record(session, "token.make", researcher, name)
     return key
 
@@ -54,7 +50,7 @@ async def end_token(session: AsyncSession, researcher: Researcher, token_id: int
 async def bearer(session: AsyncSession, key: str) -> tuple[Researcher | None, bool]:
     """Who a token belongs to, and whether its last use was noted (then the caller commits: at most once a minute)."""
     found = await session.scalar(
-        select(ApiToken).where(ApiToken.key_sha256 == _sha256(key)).options(joinedload(ApiToken.researcher))
+        select(ApiToken).where(ApiToken.key_sha256 == sha256(key)).options(joinedload(ApiToken.researcher))
     )
     if found is None or not found.researcher.active:
         return None, False
